@@ -1,0 +1,2 @@
+//! The program `gaugeline`.
+fn main() {}
