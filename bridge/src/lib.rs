@@ -1,8 +1,10 @@
 //! MQTT to InfluxDB.
-
-#[allow(dead_code, unused_imports, unreachable_pub, reason = "scaffold")]
+#![allow(dead_code, unused_imports, unreachable_pub, reason = "scaffold")]
+mod batch;
+mod clock;
 mod config;
-#[allow(dead_code, unused_imports, unreachable_pub, reason = "scaffold")]
 mod line_protocol;
-#[allow(dead_code, unused_imports, unreachable_pub, reason = "scaffold")]
 mod mapping;
+mod retry;
+mod rotating_file;
+mod sink;

@@ -9,6 +9,7 @@
 //! ```
 
 mod name;
+pub(crate) mod read;
 #[cfg(test)]
 mod tests;
 

@@ -1,0 +1,2 @@
+pub(crate) mod isolate;
+pub(crate) mod verdict;
