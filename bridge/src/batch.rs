@@ -105,6 +105,11 @@ impl Batch {
         self.body.len() + self.sources.len()
     }
 
+    /// The bytes of topics and payloads.
+    pub(crate) fn source_bytes(&self) -> usize {
+        self.sources.len()
+    }
+
     /// A line, its line break included; empty if there is no such line.
     pub(crate) fn line(&self, at: usize) -> &[u8] {
         let start = match at.checked_sub(1) {

@@ -129,9 +129,9 @@ fn message(body: &[u8]) -> String {
 
 /// Answers with 4xx that no line is to blame for.
 fn is_configuration(text: &str) -> bool {
-    ["database is required", "bucket is required", "org is required", "limit of", "invalid precision"]
+    ["database is required", "bucket is required", "org is required", "databases", "invalid precision"]
         .iter()
-        .any(|part| text.contains(part) && !text.contains("columns"))
+        .any(|part| text.contains(part))
 }
 
 fn refusal(detail: String, named: Named) -> Refusal {
