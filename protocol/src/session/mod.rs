@@ -184,6 +184,11 @@ impl<M: Message> Session<M> {
         self.inbound.release(self.negotiated.version, durable, out);
     }
 
+    /// Where storage must be for the next waiting acknowledgement to leave.
+    pub fn awaits_storage(&self) -> Option<u64> {
+        self.inbound.next_due()
+    }
+
     /// How many acknowledgements wait for storage. The shell stops reading at the receive maximum, which bounds
     /// clients of MQTT 3 too.
     pub fn acknowledgements_waiting(&self) -> usize {
