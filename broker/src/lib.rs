@@ -1,7 +1,9 @@
 //! The MQTT server.
 
+pub mod admin;
 pub mod auth;
 mod clock;
 pub mod config;
 pub mod file_error;
 pub mod metrics;
+pub mod net;
