@@ -73,7 +73,7 @@ impl Connection {
     }
 
     /// Parks the session, hands it to the client's next connection, or ends it.
-    fn return_session(self: &mut Connection, wants_will: bool, now: Instant) {
+    fn return_session(&mut self, wants_will: bool, now: Instant) {
         self.mailbox.set_wire(Wire::Offline);
         self.return_backlog();
         let hub = Arc::clone(&self.hub);
