@@ -4,11 +4,8 @@
 //! takes up, and never a user whose password nobody knows. Once there is a password file it is the operator's:
 //! it is not edited here, or a user that was removed would come back.
 
-use super::{
-    random_bytes,
-    report::{Outcome, Report},
-};
-use crate::{failure::Failure, files};
+use super::report::{Outcome, Report};
+use crate::{failure::Failure, files, random};
 
 /// The password file.
 pub(crate) const PASSWORD_FILE: &str = "passwd";
@@ -51,7 +48,7 @@ pub(super) fn complete(report: &mut Report) -> Result<(), Failure> {
 /// The user's password: the one that is there, or a new one.
 fn secret(report: &mut Report, user: &str) -> Result<String, Failure> {
     let name = secret_file(user);
-    let mut secret = hex::encode(random_bytes::<SECRET_BYTES>()?);
+    let mut secret = hex::encode(random::bytes::<SECRET_BYTES>()?);
     secret.push('\n');
     report.create(&name, files::PRIVATE, secret.as_bytes())?;
     // Read back, for the file may have been there.
@@ -86,7 +83,7 @@ fn check(report: &mut Report) -> Result<(), Failure> {
 /// TEMPORARY until broker::auth lands.
 fn hash_record(user: &str, secret: &str) -> Result<String, Failure> {
     use base64::{Engine as _, engine::general_purpose::STANDARD};
-    let salt = random_bytes::<12>()?;
+    let salt = random::bytes::<12>()?;
     let mut hash = [0; 64];
     pbkdf2::pbkdf2_hmac::<sha2::Sha512>(secret.as_bytes(), &salt, 20_000, &mut hash);
     Ok(format!("{user}:$7$20000${}${}", STANDARD.encode(salt), STANDARD.encode(hash)))

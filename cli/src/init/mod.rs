@@ -100,11 +100,3 @@ fn certificate_names(required: &[HostName]) -> Vec<HostName> {
     }
     names
 }
-
-/// Random bytes from the operating system.
-fn random_bytes<const COUNT: usize>() -> Result<[u8; COUNT], Failure> {
-    let mut bytes = [0; COUNT];
-    getrandom::fill(&mut bytes)
-        .map_err(|error| Failure::failed(format!("the system gives no random bytes: {error}")))?;
-    Ok(bytes)
-}

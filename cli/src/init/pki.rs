@@ -20,8 +20,8 @@ use rustls::{
     pki_types::{CertificateDer, ServerName, UnixTime, pem::PemObject},
 };
 
-use super::{random_bytes, report::Report};
-use crate::{failure::Failure, files};
+use super::report::Report;
+use crate::{failure::Failure, files, random};
 
 /// The authority's certificate, which clients trust.
 pub(crate) const CA_CERTIFICATE: &str = "pki/ca.crt";
@@ -185,7 +185,7 @@ fn key_pair(report: &mut Report, name: &str) -> Result<KeyPair, Failure> {
 /// What stands in the authority's certificate.
 fn ca_parameters(now: SystemTime) -> Result<CertificateParams, Failure> {
     // Two authorities must not share a name: a client that trusts both would try the wrong key.
-    let distinction = hex::encode(random_bytes::<4>()?);
+    let distinction = hex::encode(random::bytes::<4>()?);
     let mut parameters = CertificateParams::default();
     parameters.distinguished_name = rcgen::DistinguishedName::new();
     parameters.distinguished_name.push(DnType::OrganizationName, "gaugeline");
@@ -218,7 +218,7 @@ fn server_parameters(names: &[HostName], now: SystemTime) -> Result<CertificateP
 
 /// A positive serial number of at most 20 bytes [RFC 5280, section 4.1.2.2].
 fn serial_number() -> Result<SerialNumber, Failure> {
-    let mut bytes = random_bytes::<16>()?;
+    let mut bytes = random::bytes::<16>()?;
     if let Some(first) = bytes.first_mut() {
         *first = *first & 0x3f | 0x40;
     }
