@@ -1,0 +1,1 @@
+//! Editing password files.
