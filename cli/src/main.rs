@@ -6,6 +6,7 @@ mod failure;
 mod files;
 mod init;
 mod logging;
+mod random;
 mod signals;
 
 use std::process::ExitCode;

@@ -4,6 +4,11 @@
 //! takes up, and never a user whose password nobody knows. Once there is a password file it is the operator's:
 //! it is not edited here, or a user that was removed would come back.
 
+use gaugeline_broker::auth::{
+    PasswordFile,
+    hash::{ITERATIONS_RANDOM_PASSWORD, PasswordHash, SaltLength},
+};
+
 use super::report::{Outcome, Report};
 use crate::{failure::Failure, files, random};
 
@@ -35,8 +40,8 @@ pub(super) fn complete(report: &mut Report) -> Result<(), Failure> {
          # The passwords of these first users are in the directory `secrets`.\n",
     );
     for user in USERS {
-        text.push_str(&hash_record(user, &secret(report, user)?)?);
-        text.push('\n');
+        let hash = hash(&secret(report, user)?)?;
+        text.push_str(&format!("{user}:{hash}\n"));
     }
     match report.create(PASSWORD_FILE, files::PRIVATE, text.as_bytes())? {
         Outcome::Created => Ok(()),
@@ -55,36 +60,43 @@ fn secret(report: &mut Report, user: &str) -> Result<String, Failure> {
     files::read_secret(&report.directory().join(name))
 }
 
+/// The hash of a random password, in the form that every mosquitto reads.
+fn hash(secret: &str) -> Result<PasswordHash, Failure> {
+    PasswordHash::create(secret.as_bytes(), ITERATIONS_RANDOM_PASSWORD, SaltLength::Twelve)
+        .map_err(|error| Failure::failed(format!("the system gives no random bytes: {error}")))
+}
+
 /// The password file is there: says which of the first users cannot be used with the secrets that are there.
 fn check(report: &mut Report) -> Result<(), Failure> {
     report.kept(PASSWORD_FILE);
     let path = report.directory().join(PASSWORD_FILE);
-    let text = files::read_text(&path)?;
+    let passwords = PasswordFile::load(&path).map_err(Failure::configuration)?;
     for user in USERS {
         let name = secret_file(user);
-        let known = text.lines().any(|line| line.split(':').next() == Some(user));
-        let present = files::exists(&report.directory().join(&name));
+        let secret_path = report.directory().join(&name);
+        let known = passwords.find(user).is_some();
+        let present = files::exists(&secret_path);
+        if present {
+            report.kept(&name);
+        }
+        let remedy = format!(
+            "give `{user}` a new password with `gaugeline passwd {} {user}` and write it to that file",
+            path.display()
+        );
         match (known, present) {
-            (true, true) => report.kept(&name),
-            (true, false) => report.warn(format!(
-                "{name} is missing, and {PASSWORD_FILE} holds only a hash: give `{user}` a new password with \
-                 `gaugeline passwd {} {user}` and write it to that file",
-                path.display()
-            )),
-            (false, true) => {
-                report.warn(format!("{name} is there, but {PASSWORD_FILE} has no user `{user}`"))
+            (true, true) => {
+                if !passwords.verify(user, files::read_secret(&secret_path)?.as_bytes()) {
+                    report.warn(format!(
+                        "{name} is not the password that {PASSWORD_FILE} has for `{user}`: {remedy}"
+                    ));
+                }
             }
+            (true, false) => {
+                report.warn(format!("{name} is missing, and {PASSWORD_FILE} holds only a hash: {remedy}"));
+            }
+            (false, true) => report.warn(format!("{name} is there, but {PASSWORD_FILE} has no user `{user}`")),
             (false, false) => {}
         }
     }
     Ok(())
-}
-
-/// TEMPORARY until broker::auth lands.
-fn hash_record(user: &str, secret: &str) -> Result<String, Failure> {
-    use base64::{Engine as _, engine::general_purpose::STANDARD};
-    let salt = random::bytes::<12>()?;
-    let mut hash = [0; 64];
-    pbkdf2::pbkdf2_hmac::<sha2::Sha512>(secret.as_bytes(), &salt, 20_000, &mut hash);
-    Ok(format!("{user}:$7$20000${}${}", STANDARD.encode(salt), STANDARD.encode(hash)))
 }

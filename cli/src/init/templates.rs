@@ -19,6 +19,9 @@ allow_anonymous = false
 # password: keep it on the loopback address.
 admin = "127.0.0.1:9883"
 
+# What is logged: error, warn, info, debug or trace. --log and the variable GAUGELINE_LOG come first.
+log = "info"
+
 # MQTT over TLS, for every sensor.
 [[listener]]
 bind = "0.0.0.0:8883"
@@ -29,7 +32,8 @@ ca = "pki/ca.crt"
 require_certificate = false
 tls_versions = ["1.2", "1.3"]
 
-# MQTT without TLS: passwords cross the network readable. Only for programs on this machine.
+# MQTT without TLS: passwords cross the network readable. Only for programs on this machine, unless you add
+# `plain_text_on_network = true`.
 [[listener]]
 bind = "127.0.0.1:1883"
 

@@ -7,6 +7,10 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use gaugeline_broker::{
+    auth::{Access, AccessKind},
+    config::Config,
+};
 use rustls::pki_types::{CertificateDer, pem::PemObject};
 
 use super::*;
@@ -228,8 +232,58 @@ fn what_is_not_a_host_name_is_refused() {
 }
 
 #[test]
-fn the_configuration_is_toml() {
-    for text in [templates::BROKER_TOML, templates::BRIDGE_TOML] {
-        text.parse::<toml::Table>().unwrap();
+fn a_secret_that_does_not_fit_the_password_file_is_reported() {
+    let root = tempfile::tempdir().unwrap();
+    complete(root.path(), &[]).unwrap();
+    fs::write(root.path().join(secret_file(SENSOR)), "other\n").unwrap();
+    let report = complete(root.path(), &[]).unwrap();
+    let [warning] = report.warnings() else { panic!("{report}") };
+    assert!(warning.starts_with("secrets/sensor is not the password"), "{warning}");
+}
+
+#[test]
+fn the_broker_lets_each_user_do_its_part_and_no_more() {
+    let root = tempfile::tempdir().unwrap();
+    complete(root.path(), &[]).unwrap();
+    let config = Config::load(&root.path().join(BROKER_CONFIG)).unwrap();
+    let access =
+        Access::load(config.password_file.as_deref(), config.acl_file.as_deref(), config.allow_anonymous)
+            .unwrap();
+    assert!(!access.allow_anonymous);
+    let passwords = access.passwords.as_ref().unwrap();
+    assert_eq!(passwords.users().collect::<Vec<_>>(), [BRIDGE, SENSOR, VIEWER]);
+    for user in [BRIDGE, SENSOR, VIEWER] {
+        let secret = files::read_secret(&root.path().join(secret_file(user))).unwrap();
+        assert!(secret.len() == 64 && hex::decode(&secret).is_ok());
+        assert!(passwords.verify(user, secret.as_bytes()));
     }
+    let topics = ["sensors", "sensors/a/b", "other", "$SYS/broker/uptime"];
+    for (user, kind, allowed) in [
+        (Some(BRIDGE), AccessKind::Read, [true, true, true, false]),
+        (Some(BRIDGE), AccessKind::Write, [false; 4]),
+        (Some(SENSOR), AccessKind::Read, [false; 4]),
+        (Some(SENSOR), AccessKind::Write, [true, true, false, false]),
+        (Some(VIEWER), AccessKind::Read, [true, true, false, true]),
+        (Some(VIEWER), AccessKind::Write, [false; 4]),
+        (Some("stranger"), AccessKind::Read, [false; 4]),
+        (Some("stranger"), AccessKind::Write, [false; 4]),
+        (None, AccessKind::Read, [false; 4]),
+        (None, AccessKind::Write, [false; 4]),
+    ] {
+        let decided = topics.map(|topic| access.decide(user, "client", kind, topic).allowed);
+        assert_eq!(decided, allowed, "{user:?} {kind:?}");
+    }
+}
+
+/// The comments show the defaults: they must be the defaults.
+#[test]
+fn the_limits_that_broker_toml_shows_are_those_that_hold() {
+    let root = tempfile::tempdir().unwrap();
+    complete(root.path(), &[]).unwrap();
+    let path = root.path().join(BROKER_CONFIG);
+    let written = Config::load(&path).unwrap();
+    let (before, limits) = templates::BROKER_TOML.split_once("[limits]\n").unwrap();
+    let uncommented = limits.replace("# ", "").replace("   ", " #");
+    let shown = Config::parse(&path, &format!("{before}[limits]\n{uncommented}")).unwrap();
+    assert_eq!(shown, written);
 }
