@@ -1,13 +1,19 @@
 //! The program `gaugeline`: parses the command line and hands over to one module per subcommand.
 
 #![allow(dead_code)]
+mod check;
+mod client;
 mod clock;
 mod failure;
 mod files;
 mod init;
 mod logging;
+mod passwd;
+mod publish;
 mod random;
 mod signals;
+mod subscribe;
+mod up;
 
 use std::process::ExitCode;
 
@@ -28,6 +34,8 @@ struct CommandLine {
 #[derive(Debug, Subcommand)]
 enum Command {
     Init(init::Arguments),
+    Pub(publish::Arguments),
+    Sub(subscribe::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -46,5 +54,6 @@ fn run(command_line: CommandLine) -> Result<(), Failure> {
     command_line.logging.install("info")?;
     match command_line.command {
         Command::Init(arguments) => init::run(&arguments),
+        _ => Ok(()),
     }
 }

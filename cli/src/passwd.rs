@@ -85,12 +85,16 @@ impl Arguments {
         let operation = match (self.update, self.delete, self.user.clone(), self.password.clone()) {
             (true, _, None, None) => Operation::Update,
             (true, ..) => return Err(Failure::failed("-U takes a file and nothing else.")),
-            (_, _, None, _) => return Err(Failure::failed("The user is missing: gaugeline passwd FILE USER")),
+            (_, _, None, _) => {
+                return Err(Failure::failed("The user is missing: gaugeline passwd FILE USER"));
+            }
             (_, true, Some(user), None) => Operation::Delete { user },
             (_, true, ..) => return Err(Failure::failed("-D takes a file, a user and nothing else.")),
             (_, _, Some(user), password) => {
                 if password.is_some() != self.batch {
-                    return Err(Failure::failed("A password on the command line needs -b, and -b needs one."));
+                    return Err(Failure::failed(
+                        "A password on the command line needs -b, and -b needs one.",
+                    ));
                 }
                 Operation::Set { user, password }
             }

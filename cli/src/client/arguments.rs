@@ -1,7 +1,7 @@
 //! The options that `pub` and `sub` share: where the broker is, who logs in, how the session behaves. Letters and
 //! names are those of mosquitto_pub and mosquitto_sub.
 
-use std::{path::PathBuf, str::FromStr};
+use std::{path::PathBuf, str::FromStr, time::Duration};
 
 use gaugeline_protocol::{
     QoS, TopicName, Version,
@@ -190,5 +190,14 @@ fn parse_version(text: &str) -> Result<Version, String> {
         "311" | "3.1.1" | "4" | "mqttv311" => Ok(Version::V311),
         "31" | "3.1" | "3" | "mqttv31" => Ok(Version::V31),
         _ => Err("expected 5, 3.1.1 or 3.1".to_owned()),
+    }
+}
+
+/// A time in seconds, fractions allowed. At most a year: more is a typing error.
+pub(crate) fn parse_seconds(text: &str) -> Result<Duration, String> {
+    const YEAR: f64 = 366.0 * 24.0 * 3600.0;
+    match text.parse::<f64>() {
+        Ok(seconds) if (0.0..=YEAR).contains(&seconds) => Ok(Duration::from_secs_f64(seconds)),
+        _ => Err("expected seconds, such as 5 or 0.5".to_owned()),
     }
 }

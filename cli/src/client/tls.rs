@@ -46,10 +46,9 @@ impl Arguments {
             None => system_roots()?,
         };
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let verifier =
-            WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
-                .build()
-                .map_err(Failure::configuration)?;
+        let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
+            .build()
+            .map_err(Failure::configuration)?;
         let verifier: Arc<dyn ServerCertVerifier> =
             if self.insecure { Arc::new(AnyHostName(verifier)) } else { verifier };
         let builder = ClientConfig::builder_with_provider(provider)

@@ -94,7 +94,9 @@ fn check(report: &mut Report) -> Result<(), Failure> {
             (true, false) => {
                 report.warn(format!("{name} is missing, and {PASSWORD_FILE} holds only a hash: {remedy}"));
             }
-            (false, true) => report.warn(format!("{name} is there, but {PASSWORD_FILE} has no user `{user}`")),
+            (false, true) => {
+                report.warn(format!("{name} is there, but {PASSWORD_FILE} has no user `{user}`"))
+            }
             (false, false) => {}
         }
     }
