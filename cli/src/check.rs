@@ -14,6 +14,7 @@ Prints OK and a summary, or the file, the line and what was expected there (exit
 
 /// Validate broker.toml or bridge.toml and the files that it names
 #[derive(Debug, clap::Args)]
+#[group(skip)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Arguments {
     /// The file

@@ -9,15 +9,25 @@ use crate::failure::Failure;
 
 /// The options for log output, the same for every subcommand.
 #[derive(Debug, clap::Args)]
+#[group(skip)]
 pub(crate) struct Arguments {
-    /// What to log: off, error, warn, info, debug, trace, or per module, e.g. `info,gaugeline_bridge=debug`
-    #[arg(long, global = true, env = "GAUGELINE_LOG", value_name = "LEVEL", help_heading = "Logging")]
+    /// What to log to stderr: off, error, warn, info, debug, trace, or `info,gaugeline_bridge=debug`
+    #[arg(
+        long,
+        global = true,
+        env = "GAUGELINE_LOG",
+        hide_env_values = true,
+        value_name = "LEVEL",
+        help_heading = "Logging"
+    )]
     log: Option<String>,
-    /// How a log line looks
+    /// text, for people, or json, one object a line
     #[arg(
         long,
         global = true,
         env = "GAUGELINE_LOG_FORMAT",
+        hide_env_values = true,
+        hide_possible_values = true,
         value_name = "FORMAT",
         default_value = "text",
         help_heading = "Logging"

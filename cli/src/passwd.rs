@@ -21,6 +21,7 @@ The format is mosquitto's. A running broker reads the file again when it starts.
 
 /// Edit a password file: add, change and remove users
 #[derive(Debug, clap::Args)]
+#[group(skip)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Arguments {
     /// Take the password from the command line instead of asking for it

@@ -19,6 +19,7 @@ const NEVER_EXPIRES: u32 = u32::MAX;
 
 /// Where the broker is and how to log in.
 #[derive(Debug, Clone, clap::Args)]
+#[group(skip)]
 pub(crate) struct Arguments {
     /// The broker as mqtt(s)://[USER[:PASSWORD]@]HOST[:PORT][/TOPIC]
     #[arg(short = 'L', long, value_name = "URL", conflicts_with_all = ["host", "port"])]
@@ -64,6 +65,7 @@ pub(crate) struct Arguments {
 
 /// The message that the broker publishes if the client vanishes.
 #[derive(Debug, Clone, clap::Args)]
+#[group(skip)]
 struct WillArguments {
     /// Topic of the message that the broker publishes if this client vanishes
     #[arg(long, value_name = "TOPIC", value_parser = parse_topic, help_heading = "Will")]

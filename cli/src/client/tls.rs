@@ -15,6 +15,7 @@ use crate::failure::Failure;
 
 /// What a TLS client is given on the command line.
 #[derive(Debug, Clone, Default, clap::Args)]
+#[group(skip)]
 pub(crate) struct Arguments {
     /// Use TLS, and trust the authority in this PEM file (`pki/ca.crt`) and no other
     #[arg(long, value_name = "FILE", help_heading = "TLS")]

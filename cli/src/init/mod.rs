@@ -39,6 +39,7 @@ is: running it again completes what is missing.";
 
 /// Create a data directory: configuration, certificates, users
 #[derive(Debug, clap::Args)]
+#[group(skip)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Arguments {
     /// Directory to create or complete

@@ -13,16 +13,20 @@ use crate::{
 
 const EXAMPLES: &str = "\
 Examples:
-  gaugeline pub --cafile gaugeline-data/pki/ca.crt -u sensor --password-file gaugeline-data/secrets/sensor \\
+  gaugeline pub --cafile gaugeline-data/pki/ca.crt \\
+      -u sensor --password-file gaugeline-data/secrets/sensor \\
       -q 1 -t sensors/kitchen/temperature -m 21.5
   vmstat 1 | gaugeline pub -L mqtt://localhost/host/vmstat -l
 
-Options are those of mosquitto_pub. Exit status: 0 all messages are sent and, at QoS 1 and 2, acknowledged;
-4 the broker refused the login or a message; 1 anything else. An MQTT 5 broker says at QoS 1 and 2 that it refused
-a message; at QoS 0, and before MQTT 5, it cannot.";
+Options are those of mosquitto_pub.
+
+Exit status: 0 all messages are sent and, at QoS 1 and 2, acknowledged; 4 the broker refused \
+the login or a message; 1 anything else. A broker can only say that it refused a message with \
+MQTT 5 and at QoS 1 or 2.";
 
 /// Publish messages
 #[derive(Debug, clap::Args)]
+#[group(skip)]
 #[command(after_help = EXAMPLES, disable_help_flag = true)]
 pub(crate) struct Arguments {
     /// Topic to publish to; may also stand in --url

@@ -9,7 +9,7 @@ use crate::{failure::Failure, files};
 
 /// What to send; exactly one of the options.
 #[derive(Debug, Clone, clap::Args)]
-#[group(required = true, multiple = false)]
+#[group(id = "source", required = true, multiple = false)]
 pub(super) struct Arguments {
     /// Send this text
     #[arg(short = 'm', long, value_name = "TEXT")]

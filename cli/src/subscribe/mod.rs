@@ -14,18 +14,22 @@ use format::{Output, Template};
 
 const EXAMPLES: &str = "\
 Examples:
-  gaugeline sub --cafile gaugeline-data/pki/ca.crt -u viewer --password-file gaugeline-data/secrets/viewer \\
+  gaugeline sub --cafile gaugeline-data/pki/ca.crt \\
+      -u viewer --password-file gaugeline-data/secrets/viewer \\
       -v -t 'sensors/#'
   gaugeline sub -L 'mqtt://localhost/sensors/#' --json -C 10 -W 60
 
-Options are those of mosquitto_sub. Exit status: 0 after --count messages or Ctrl-C; 4 the broker refused the login
-or a subscription; 27 --timeout is over; 1 anything else.
+Options are those of mosquitto_sub.
 
-Placeholders of --format: %t topic, %p payload, %x payload in hex, %l its length in bytes, %q QoS, %r retained (0 or
-1), %% a percent sign; \\n \\t \\0 \\\\ as in C.";
+Placeholders of --format: %t topic, %p payload, %x payload in hex, %l its length in bytes, \
+%q QoS, %r retained (0 or 1), %% a percent sign; \\n \\t \\0 \\\\ as in C.
+
+Exit status: 0 after --count messages or Ctrl-C; 4 the broker refused the login or a \
+subscription; 27 --timeout is over; 1 anything else.";
 
 /// Subscribe and print messages
 #[derive(Debug, clap::Args)]
+#[group(skip)]
 #[command(after_help = EXAMPLES, disable_help_flag = true)]
 pub(crate) struct Arguments {
     /// Topic filter to subscribe to (repeatable); may also stand in --url

@@ -6,6 +6,7 @@ use crate::failure::Failure;
 
 /// InfluxDB's coordinates. Without them `bridge.toml` decides, which begins with files under DIR/telemetry.
 #[derive(Debug, Clone, Default, PartialEq, Eq, clap::Args)]
+#[group(skip)]
 pub(super) struct Arguments {
     /// Write to the InfluxDB at this address instead of what bridge.toml says
     #[arg(long, value_name = "URL", help_heading = "InfluxDB")]

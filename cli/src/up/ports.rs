@@ -6,6 +6,7 @@ use crate::failure::Failure;
 
 /// Ports instead of those in broker.toml; 0 is any free port.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::Args)]
+#[group(skip)]
 pub(super) struct Arguments {
     /// Port for MQTT over TLS instead of the one in broker.toml; 0: any free port
     #[arg(long, value_name = "PORT", help_heading = "Ports")]
