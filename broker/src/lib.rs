@@ -1,7 +1,10 @@
-//! The MQTT server.
+//! The MQTT server of gaugeline.
 
 pub mod auth;
 mod clock;
 pub mod config;
 pub mod file_error;
 pub mod metrics;
+pub mod router;
+pub mod sessions;
+pub mod storage;

@@ -8,6 +8,7 @@ pub mod packet;
 mod packet_id;
 mod qos;
 mod reason;
+pub mod session;
 pub mod topic;
 mod version;
 

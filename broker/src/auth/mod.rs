@@ -67,15 +67,16 @@ impl Access {
     }
 
     /// Whether a client may publish to or receive from a topic.
-    pub fn decide(&self, user: Option<&str>, client_id: &str, access: AccessKind, topic: &str) -> Decision {
+    pub fn decide(&self, identity: &Identity, access: AccessKind, topic: &str) -> Decision {
         match &self.acl {
-            Some(acl) => acl.decide(user, client_id, access, topic),
+            Some(acl) => acl.decide(identity.user.as_deref(), identity.client_id.as_str(), access, topic),
             None => Decision { allowed: acl::builtin_allows(access, topic), line: None },
         }
     }
 
     /// `false` only if no topic that matches the filter could be read.
-    pub fn may_subscribe(&self, user: Option<&str>, client_id: &str, filter: &TopicFilter) -> bool {
+    pub fn may_subscribe(&self, identity: &Identity, filter: &TopicFilter) -> bool {
+        let (user, client_id) = (identity.user.as_deref(), identity.client_id.as_str());
         self.acl.as_ref().is_none_or(|acl| acl.may_subscribe(user, client_id, filter))
     }
 }

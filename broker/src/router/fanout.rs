@@ -30,13 +30,14 @@ const RETRIES_MAX: usize = 3;
 /// The buffers of a publisher, reused from batch to batch, and whom it has to wake.
 #[derive(Debug, Default)]
 pub struct Fanout {
-    classes: [Frames; CLASSES],
+    classes: Classes,
     wakers: Vec<Waker>,
     stalled: Option<Arc<Mailbox>>,
 }
 
-/// Encodings that differ: two versions, three QoS, two retain flags.
-const CLASSES: usize = 12;
+/// A run's frames, one set for each encoding that differs: two versions, three QoS, two retain flags.
+#[derive(Debug, Default)]
+struct Classes([Frames; 12]);
 
 /// Consecutive messages of one publisher on one topic, of one QoS and retain flag, borrowed from the read buffer.
 #[derive(Debug)]
@@ -64,7 +65,10 @@ impl Run<'_> {
     /// Whether a message belongs to this run.
     pub fn takes(&self, topic: &Arc<CachedTopic>, publish: &Publish<'_>) -> bool {
         Arc::ptr_eq(&self.topic, topic)
-            && self.publishes.first().is_none_or(|first| first.qos == publish.qos && first.retain == publish.retain)
+            && self
+                .publishes
+                .first()
+                .is_none_or(|first| first.qos == publish.qos && first.retain == publish.retain)
     }
 
     /// Whether storage must have the messages before they are acknowledged.
@@ -164,8 +168,7 @@ impl Fanout {
             if kept || !sending.plain || target.ids.is_some() {
                 break;
             }
-            let frames = self.frames(version, qos, retain, sending);
-            let Some(frames) = frames else { break };
+            let Some(frames) = self.classes.frames(version, qos, retain, sending) else { break };
             if let Some(pushed) = mailbox.push_frames(wire, frames, &mut self.wakers) {
                 self.account(mailbox, pushed, &mut sending.routed);
                 return;
@@ -205,13 +208,20 @@ impl Fanout {
             self.stalled = Some(Arc::clone(mailbox));
         }
     }
+}
 
+impl Classes {
     /// The run's frames of one class, encoded on first use. `None` if a message cannot be encoded so: it is too long
     /// for the packet format with the topic it got by an alias.
-    fn frames(&mut self, version: Version, qos: QoS, retain: bool, sending: &mut Sending<'_, '_>) -> Option<&Frames> {
-        let class =
-            usize::from(version.is_v5()) * 6 + usize::from(qos.bits()) * 2 + usize::from(retain);
-        let frames = self.classes.get_mut(class)?;
+    fn frames(
+        &mut self,
+        version: Version,
+        qos: QoS,
+        retain: bool,
+        sending: &mut Sending<'_, '_>,
+    ) -> Option<&Frames> {
+        let class = usize::from(version.is_v5()) * 6 + usize::from(qos.bits()) * 2 + usize::from(retain);
+        let frames = self.0.get_mut(class)?;
         if sending.encoded & (1 << class) == 0 {
             frames.bytes.clear();
             frames.each.clear();

@@ -231,7 +231,12 @@ impl Mailbox {
     }
 
     /// Pushes messages that are encoded when they are sent, all with the same options.
-    pub fn push_messages(&self, messages: &[Arc<Message>], options: &DeliveryOptions, wakers: &mut Vec<Waker>) -> Pushed {
+    pub fn push_messages(
+        &self,
+        messages: &[Arc<Message>],
+        options: &DeliveryOptions,
+        wakers: &mut Vec<Waker>,
+    ) -> Pushed {
         let mut state = self.state.lock();
         if state.closed || (options.qos == QoS::AtMostOnce && self.wire() == Wire::Offline) {
             return Pushed::default();

@@ -56,7 +56,10 @@ impl Message {
     /// The topic name.
     pub fn topic(&self) -> &str {
         // The bytes were a `str` when the message was made, so this never takes the default.
-        self.bytes.get(..self.topic_bytes).and_then(|topic| std::str::from_utf8(topic).ok()).unwrap_or_default()
+        self.bytes
+            .get(..self.topic_bytes)
+            .and_then(|topic| std::str::from_utf8(topic).ok())
+            .unwrap_or_default()
     }
 
     /// The encoded properties that go on to subscribers of MQTT 5.

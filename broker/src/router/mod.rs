@@ -88,7 +88,8 @@ impl Router {
     pub fn subscribe(&self, mailbox: &Arc<Mailbox>, filter: &TopicFilter, subscription: Subscription) {
         let subscriber = Subscriber { mailbox: Arc::clone(mailbox), subscription };
         self.shard_of_filter(filter.filter()).change(|map| {
-            map.value_or_insert_with(filter.filter(), Subscribers::default).insert(filter.group(), subscriber);
+            map.value_or_insert_with(filter.filter(), Subscribers::default)
+                .insert(filter.group(), subscriber);
         });
     }
 

@@ -99,7 +99,9 @@ impl<F: Fn(&Mailbox) -> bool> Gather<F> {
                 }
             }
         }
-        self.targets.groups.extend(subscribers.groups.values().filter_map(|group| group.filtered(&self.may_read)));
+        self.targets
+            .groups
+            .extend(subscribers.groups.values().filter_map(|group| group.filtered(&self.may_read)));
     }
 
     pub(super) fn finish(self) -> Targets {

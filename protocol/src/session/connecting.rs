@@ -128,11 +128,20 @@ impl Negotiated {
 
     /// The CONNACK that accepts the client. `expiry_asked_seconds` is what its CONNECT asked for: a different grant
     /// is told [MQTT-3.2.2.3.2].
-    pub fn connack(&self, settings: &ServerSettings, expiry_asked_seconds: u32, session_present: bool) -> ConnAck {
+    pub fn connack(
+        &self,
+        settings: &ServerSettings,
+        expiry_asked_seconds: u32,
+        session_present: bool,
+    ) -> ConnAck {
         // MQTT 3.1 has no session present flag: its byte is reserved.
         let session_present = session_present && self.version != Version::V31;
         if !self.version.is_v5() {
-            return ConnAck { session_present, reason: ReasonCode::Success, properties: ConnAckProperties::default() };
+            return ConnAck {
+                session_present,
+                reason: ReasonCode::Success,
+                properties: ConnAckProperties::default(),
+            };
         }
         let properties = ConnAckProperties {
             session_expiry_seconds: (self.session_expiry_seconds != expiry_asked_seconds)

@@ -110,7 +110,13 @@ impl Inbound {
         Ok(None)
     }
 
-    pub(super) fn acknowledge(&mut self, ack: PendingAck, version: Version, durable: u64, out: &mut BytesMut) {
+    pub(super) fn acknowledge(
+        &mut self,
+        ack: PendingAck,
+        version: Version,
+        durable: u64,
+        out: &mut BytesMut,
+    ) {
         if self.pending.is_empty() && ack.not_before <= durable {
             self.send(ack, version, out);
             return;

@@ -171,7 +171,12 @@ impl<M: Message> Session<M> {
         out: &mut BytesMut,
     ) {
         let version = self.negotiated.version;
-        self.inbound.acknowledge(inbound::PendingAck { packet_id, qos, reason, not_before }, version, durable, out);
+        self.inbound.acknowledge(
+            inbound::PendingAck { packet_id, qos, reason, not_before },
+            version,
+            durable,
+            out,
+        );
     }
 
     /// Sends the acknowledgements that waited for storage to reach `durable`.
@@ -224,7 +229,7 @@ impl<M: Message> Session<M> {
     /// A DISCONNECT for the reason, where the version has one [MQTT 5.0, section 3.14]; older clients are only cut off.
     pub fn disconnect(&self, reason: ReasonCode, out: &mut BytesMut) {
         if self.negotiated.version.is_v5() {
-            let packet = Disconnect { reason, ..Disconnect::default() };
+            let packet = Disconnect::new(reason);
             // A DISCONNECT without properties has nothing that could be too long to encode.
             packet.encode(self.negotiated.version, out).ok();
         }
@@ -249,4 +254,3 @@ const PUBACK: u8 = 0x40;
 const PUBREC: u8 = 0x50;
 const PUBREL: u8 = 0x62;
 const PUBCOMP: u8 = 0x70;
-

@@ -202,7 +202,13 @@ impl<M: Message> Outbound<M> {
         }
     }
 
-    pub(super) fn resend(&mut self, version: Version, now: Instant, bytes_max: usize, out: &mut BytesMut) -> bool {
+    pub(super) fn resend(
+        &mut self,
+        version: Version,
+        now: Instant,
+        bytes_max: usize,
+        out: &mut BytesMut,
+    ) -> bool {
         while self.resend_from < self.slots.len() && self.outstanding < self.window && out.len() < bytes_max {
             let step = u16::try_from(self.resend_from).unwrap_or(u16::MAX);
             let packet_id = nth_successor(self.oldest, step);
@@ -212,10 +218,12 @@ impl<M: Message> Outbound<M> {
                 (Stage::Settled, _) => continue,
                 (Stage::AwaitsPubComp, _) => put_ack(version, PUBREL, packet_id, ReasonCode::Success, out),
                 (Stage::AwaitsPubAck | Stage::AwaitsPubRec, Some(message)) => {
-                    let outgoing = Outgoing { dup: true, packet_id: Some(packet_id), ..message.outgoing(now) };
+                    let outgoing =
+                        Outgoing { dup: true, packet_id: Some(packet_id), ..message.outgoing(now) };
                     // It could be encoded once, so it can be encoded again; a smaller maximum packet size of the new
                     // connection leaves it in its slot for the next one.
-                    if outgoing.len(version) > self.packet_bytes_max || outgoing.encode(version, out).is_err() {
+                    if outgoing.len(version) > self.packet_bytes_max || outgoing.encode(version, out).is_err()
+                    {
                         continue;
                     }
                 }
