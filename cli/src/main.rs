@@ -34,6 +34,7 @@ struct CommandLine {
 #[derive(Debug, Subcommand)]
 enum Command {
     Init(init::Arguments),
+    Passwd(passwd::Arguments),
     Pub(publish::Arguments),
     Sub(subscribe::Arguments),
 }
@@ -43,7 +44,7 @@ fn main() -> ExitCode {
     match run(command_line) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("gaugeline: {failure}");
+            eprintln!("Error: {failure}");
             ExitCode::from(failure.exit_status())
         }
     }
@@ -54,6 +55,7 @@ fn run(command_line: CommandLine) -> Result<(), Failure> {
     command_line.logging.install("info")?;
     match command_line.command {
         Command::Init(arguments) => init::run(&arguments),
+        Command::Passwd(arguments) => passwd::run(&arguments),
         _ => Ok(()),
     }
 }

@@ -38,7 +38,7 @@ async fn watch_signals(mut interrupts: Signal, mut terminations: Signal, sender:
     next(&mut interrupts, &mut terminations).await;
     sender.send_replace(true);
     next(&mut interrupts, &mut terminations).await;
-    eprintln!("gaugeline: interrupted again: ending at once");
+    eprintln!("Interrupted again: ending at once");
     std::process::exit(INTERRUPTED);
 }
 
