@@ -206,3 +206,6 @@ impl fmt::Debug for Authenticator {
         f.debug_struct("Authenticator").field("access", &self.access).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

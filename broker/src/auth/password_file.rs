@@ -154,3 +154,6 @@ pub(super) fn split_record(line: &[u8]) -> Option<(&[u8], Option<&[u8]>)> {
     let mut fields = line.split(|byte| *byte == b':').filter(|field| !field.is_empty());
     Some((fields.next().unwrap_or_default(), fields.next()))
 }
+
+#[cfg(test)]
+mod tests;

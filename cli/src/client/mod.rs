@@ -2,6 +2,7 @@
 
 mod arguments;
 mod tls;
+mod transport;
 mod url;
 
 pub(crate) use arguments::{Arguments, Target, parse_qos, parse_seconds, parse_topic};
