@@ -43,7 +43,12 @@ pub(crate) struct Arguments {
     #[arg(short = 'U')]
     update: bool,
     /// How to hash: sha512-pbkdf2 is the only way
-    #[arg(short = 'H', value_name = "ALGORITHM", default_value = "sha512-pbkdf2", hide_possible_values = true)]
+    #[arg(
+        short = 'H',
+        value_name = "ALGORITHM",
+        default_value = "sha512-pbkdf2",
+        hide_possible_values = true
+    )]
     hash: Algorithm,
     /// PBKDF2 iterations
     #[arg(short = 'I', value_name = "COUNT")]
@@ -239,9 +244,8 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("passwd");
         let file = path.to_str().unwrap();
-        let verify = |user: &str, password: &str| {
-            PasswordFile::load(&path).unwrap().verify(user, password.as_bytes())
-        };
+        let verify =
+            |user: &str, password: &str| PasswordFile::load(&path).unwrap().verify(user, password.as_bytes());
         passwd(&["-c", "-b", file, "alice", "one"]).unwrap();
         let with_comment = format!("# mine\n\n{}", fs::read_to_string(&path).unwrap());
         fs::write(&path, &with_comment).unwrap();

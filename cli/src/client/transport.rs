@@ -25,16 +25,16 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Transport for T {}
 /// Connects, and secures the connection if the target asks for it.
 pub(super) async fn connect(target: &Target) -> Result<Box<dyn Transport>, Failure> {
     let (host, port) = (target.host.as_str(), target.port);
-    let stream = within(TcpStream::connect((host, port)))
-        .await
-        .map_err(|error| Failure::failed(format!("cannot connect to {host} port {port}: {}", explain_tcp(&error))))?;
+    let stream = within(TcpStream::connect((host, port))).await.map_err(|error| {
+        Failure::failed(format!("cannot connect to {host} port {port}: {}", explain_tcp(&error)))
+    })?;
     stream.set_nodelay(true).map_err(Failure::failed)?;
     let Some(config) = &target.tls else { return Ok(Box::new(stream)) };
     let name = ServerName::try_from(host.to_owned())
         .map_err(|_| Failure::usage(format!("`{host}` is not a host name that a certificate can hold")))?;
-    let stream = within(TlsConnector::from(config.clone()).connect(name, stream))
-        .await
-        .map_err(|error| Failure::failed(format!("no TLS with {host} port {port}: {}", explain_tls(&error))))?;
+    let stream = within(TlsConnector::from(config.clone()).connect(name, stream)).await.map_err(|error| {
+        Failure::failed(format!("no TLS with {host} port {port}: {}", explain_tls(&error)))
+    })?;
     Ok(Box::new(stream))
 }
 
@@ -70,7 +70,9 @@ fn explain_tls(error: &io::Error) -> String {
             }
             _ => "the broker's certificate is not acceptable",
         },
-        Some(rustls::Error::InvalidMessage(_)) => "the port does not speak TLS; without TLS it is usually 1883",
+        Some(rustls::Error::InvalidMessage(_)) => {
+            "the port does not speak TLS; without TLS it is usually 1883"
+        }
         Some(rustls::Error::AlertReceived(_)) => "the broker refuses; does it ask for a client certificate?",
         None if error.kind() == io::ErrorKind::UnexpectedEof => "the broker ended the connection",
         _ => return error.to_string(),

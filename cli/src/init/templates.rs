@@ -1,51 +1,7 @@
 //! The text of the files that a new data directory starts with. Every key is explained where it stands.
 
 /// broker.toml
-pub(super) const BROKER_TOML: &str = r#"# gaugeline: the broker. Paths are relative to this file.
-# `gaugeline check -c broker.toml` says whether the file is right.
-
-# Who may log in: mosquitto's password file format. Add a user with
-#   gaugeline passwd passwd NAME
-password_file = "passwd"
-
-# Who may read and write which topics: mosquitto's ACL file format.
-acl_file = "acl"
-
-# Whether a client may log in without a user name. It then has the rights that the ACL file gives before its
-# first `user` line: none, as this directory starts.
-allow_anonymous = false
-
-# Where /metrics (Prometheus), /healthz and /readyz are served; "off" to disable. Plain HTTP without a
-# password: keep it on the loopback address.
-admin = "127.0.0.1:9883"
-
-# What is logged: error, warn, info, debug or trace. --log and the variable GAUGELINE_LOG come first.
-log = "info"
-
-# MQTT over TLS, for every sensor.
-[[listener]]
-bind = "0.0.0.0:8883"
-certificate = "pki/server.crt"
-key = "pki/server.key"
-# The authority for clients' certificates; used if a client presents one, or must.
-ca = "pki/ca.crt"
-require_certificate = false
-tls_versions = ["1.2", "1.3"]
-
-# MQTT without TLS: passwords cross the network readable. Only for programs on this machine, unless you add
-# `plain_text_on_network = true`.
-[[listener]]
-bind = "127.0.0.1:1883"
-
-# Limits keep one client from harming the others. All have defaults; these are they.
-[limits]
-# connections = 100000       # clients connected at the same time
-# packet_bytes = 2000000     # one MQTT packet, from or to a client that is logged in
-# inflight_messages = 1024   # unacknowledged towards a client that states no limit of its own
-# receive_maximum = 1024     # unacknowledged from a client
-# queue_messages = 100000    # kept for a client that is away or slow
-# queue_bytes = 67108864
-"#;
+pub(super) const BROKER_TOML: &str = include_str!("../../../config/broker.toml");
 
 /// bridge.toml
 pub(super) const BRIDGE_TOML: &str = r##"# gaugeline: the bridge from MQTT to InfluxDB. Paths are relative to this file.
