@@ -5,7 +5,7 @@ use std::{collections::HashMap, sync::Arc};
 use foldhash::fast::RandomState;
 
 use super::{Router, Stamp, Targets};
-use crate::auth::{Access, AccessHandle, AccessKind, Decision, Identity};
+use crate::auth::{AccessHandle, AccessKind, Decision, Identity};
 
 /// How many topics a connection remembers. A sensor has a handful; a gateway with more than this refills the cache,
 /// at the cost of a match per topic.
@@ -57,7 +57,7 @@ impl MatchCache {
             self.last = Some(Arc::clone(known));
             return (Arc::clone(known), false);
         }
-        let found = Arc::new(find(topic, identity, router, &access.load(), stamp, epoch));
+        let found = Arc::new(CachedTopic::find(topic, identity, router, access));
         if self.topics.len() >= TOPICS_MAX && !self.topics.contains_key(topic) {
             self.topics.clear();
         }
@@ -72,15 +72,13 @@ impl MatchCache {
     }
 }
 
-fn find(
-    topic: &str,
-    identity: &Identity,
-    router: &Router,
-    access: &Access,
-    stamp: Stamp,
-    epoch: u64,
-) -> CachedTopic {
-    let write = access.decide(identity, AccessKind::Write, topic);
-    let targets = if write.allowed { router.targets(topic, access) } else { Targets::default() };
-    CachedTopic { topic: topic.into(), write, targets, stamp, epoch }
+impl CachedTopic {
+    /// Works the answers out. The counts are read first: a change meanwhile makes them stale, not lost.
+    pub fn find(topic: &str, identity: &Identity, router: &Router, access: &AccessHandle) -> Self {
+        let (stamp, epoch) = (router.stamp(topic), access.epoch());
+        let access = access.load();
+        let write = access.decide(identity, AccessKind::Write, topic);
+        let targets = if write.allowed { router.targets(topic, &access) } else { Targets::default() };
+        Self { topic: topic.into(), write, targets, stamp, epoch }
+    }
 }

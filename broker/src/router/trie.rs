@@ -7,7 +7,7 @@ use gaugeline_protocol::topic;
 
 /// Values kept by topic filter, and found by topic name.
 #[derive(Debug)]
-pub struct FilterMap<V> {
+pub(super) struct FilterMap<V> {
     exact: HashMap<Box<str>, V, RandomState>,
     wildcards: Node<V>,
 }
@@ -36,7 +36,7 @@ impl<V> Default for Node<V> {
 
 impl<V> FilterMap<V> {
     /// The value of a filter, to read or change it.
-    pub fn value_mut(&mut self, filter: &str) -> Option<&mut V> {
+    pub(super) fn value_mut(&mut self, filter: &str) -> Option<&mut V> {
         if is_exact(filter) {
             return self.exact.get_mut(filter);
         }
@@ -52,7 +52,7 @@ impl<V> FilterMap<V> {
     }
 
     /// The value of a filter, made with `default` if there is none.
-    pub fn value_or_insert_with(&mut self, filter: &str, default: impl FnOnce() -> V) -> &mut V {
+    pub(super) fn value_or_insert_with(&mut self, filter: &str, default: impl FnOnce() -> V) -> &mut V {
         if is_exact(filter) {
             return self.exact.entry(filter.into()).or_insert_with(default);
         }
@@ -68,7 +68,7 @@ impl<V> FilterMap<V> {
     }
 
     /// Removes the value of a filter, and the branches that led only there.
-    pub fn remove(&mut self, filter: &str) -> Option<V> {
+    pub(super) fn remove(&mut self, filter: &str) -> Option<V> {
         if is_exact(filter) {
             return self.exact.remove(filter);
         }
@@ -77,7 +77,7 @@ impl<V> FilterMap<V> {
     }
 
     /// Calls `found` with the value of every filter that matches the topic, in no order.
-    pub fn matching<'a>(&'a self, topic: &str, mut found: impl FnMut(&'a V)) {
+    pub(super) fn matching<'a>(&'a self, topic: &str, mut found: impl FnMut(&'a V)) {
         if let Some(value) = self.exact.get(topic) {
             found(value);
         }

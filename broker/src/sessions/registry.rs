@@ -12,12 +12,12 @@ use std::{
 };
 
 use foldhash::fast::RandomState;
-use gaugeline_protocol::{ClientId, ReasonCode, session::Session};
+use gaugeline_protocol::{ClientId, ReasonCode, packet::Will, session::Session};
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use super::Seat;
-use crate::router::{Delivery, Draft, Mailbox, Message};
+use crate::router::{Delivery, Mailbox};
 
 /// Shards by client identifier: connects of different clients seldom meet.
 const SHARDS: usize = 32;
@@ -47,26 +47,10 @@ pub struct Parked {
 /// A will that waits for its delay [MQTT-3.1.3-9].
 #[derive(Debug)]
 pub struct PendingWill {
-    /// The message.
-    pub message: Arc<Message>,
-    /// Whether it is to be retained.
-    pub retain: bool,
+    /// The will.
+    pub will: Box<Will>,
     /// When it is due.
     pub due: Instant,
-}
-
-impl PendingWill {
-    /// The message as a draft; its expiry interval starts when it is published.
-    pub fn draft(&self) -> Draft<'_> {
-        Draft {
-            topic: self.message.topic(),
-            payload: self.message.payload(),
-            properties: self.message.properties(),
-            qos: self.message.qos(),
-            expires_at: self.message.expires_at(),
-            publisher: self.message.publisher(),
-        }
-    }
 }
 
 #[derive(Debug)]

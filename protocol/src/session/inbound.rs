@@ -160,6 +160,10 @@ impl Inbound {
         put_ack(version, PUBCOMP, packet_id, reason, out);
     }
 
+    pub(super) fn next_due(&self) -> Option<u64> {
+        self.pending.front().map(|ack| ack.not_before)
+    }
+
     pub(super) fn waiting(&self) -> usize {
         self.pending.len()
     }

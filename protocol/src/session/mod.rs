@@ -184,6 +184,11 @@ impl<M: Message> Session<M> {
         self.inbound.release(self.negotiated.version, durable, out);
     }
 
+    /// Where storage must be for the next waiting acknowledgement to leave.
+    pub fn awaits_storage(&self) -> Option<u64> {
+        self.inbound.next_due()
+    }
+
     /// How many acknowledgements wait for storage. The shell stops reading at the receive maximum, which bounds
     /// clients of MQTT 3 too.
     pub fn acknowledgements_waiting(&self) -> usize {
@@ -214,6 +219,11 @@ impl<M: Message> Session<M> {
     /// `out` holds `bytes_max` or the window is closed. True once nothing is left to send again.
     pub fn resend(&mut self, now: Instant, bytes_max: usize, out: &mut BytesMut) -> bool {
         self.outbound.resend(self.negotiated.version, now, bytes_max, out)
+    }
+
+    /// Whether [`Self::resend`] would send something now.
+    pub fn may_resend(&self) -> bool {
+        self.outbound.may_resend()
     }
 
     /// How many messages to the client are not settled yet.
