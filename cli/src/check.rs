@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
+use gaugeline_broker::{auth::Access, config::Config as BrokerConfig, tls};
 
 use crate::{failure::Failure, files};
 
@@ -37,6 +38,47 @@ enum Kind {
 /// Keys that only one of the two kinds has.
 const BROKER_KEYS: [&str; 5] = ["listener", "limits", "password_file", "acl_file", "allow_anonymous"];
 const BRIDGE_KEYS: [&str; 4] = ["mqtt", "rule", "sink", "batch"];
+
+/// Runs the subcommand.
+pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let path = arguments.config.as_path();
+    let text = files::read_text(path)?;
+    let kind = arguments.kind.or_else(|| detect(path, &text)).ok_or_else(|| {
+        Failure::usage(format!("{}: broker or bridge? Add --kind", path.display()))
+    })?;
+    let summary = match kind {
+        Kind::Broker => check_broker(path)?,
+        Kind::Bridge => check_bridge(path)?,
+    };
+    println!("OK: {}: {summary}", path.display());
+    Ok(())
+}
+
+/// Reads all that the broker reads at its start.
+fn check_broker(path: &Path) -> Result<String, Failure> {
+    let config = BrokerConfig::load(path).map_err(Failure::configuration)?;
+    let access = Access::load(
+        config.password_file.as_deref(),
+        config.acl_file.as_deref(),
+        config.allow_anonymous,
+    )
+    .map_err(Failure::configuration)?;
+    let mut listeners = Vec::new();
+    for listener in &config.listeners {
+        let kind = match &listener.tls {
+            Some(tls) => tls::server_config(tls).map(|_| "TLS").map_err(Failure::configuration)?,
+            None => "plain TCP",
+        };
+        listeners.push(format!("{} ({kind})", listener.bind));
+    }
+    let users = match &access.passwords {
+        Some(passwords) => format!("{} users", passwords.len()),
+        None => "no password file".to_owned(),
+    };
+    let rights = if access.acl.is_some() { "rights from the ACL file" } else { "every right for everybody" };
+    let anonymous = if config.allow_anonymous { "allowed" } else { "refused" };
+    Ok(format!("broker on {}; {users}, {rights}, anonymous clients {anonymous}", listeners.join(", ")))
+}
 
 /// Tells the kind from the keys at the start of lines, so that it works for a file with a mistake elsewhere; if
 /// they say nothing, from the file's name.
@@ -82,3 +124,4 @@ mod tests {
         }
     }
 }
+fn check_bridge(_path: &Path) -> Result<String, Failure> { Err(Failure::failed("not yet")) }

@@ -1,11 +1,13 @@
 //! The program `gaugeline`: parses the command line and hands over to one module per subcommand.
 
 #![allow(dead_code)]
+mod broker;
 mod check;
 mod client;
 mod clock;
 mod failure;
 mod files;
+mod files_open;
 mod init;
 mod logging;
 mod passwd;
@@ -34,14 +36,15 @@ struct CommandLine {
 #[derive(Debug, Subcommand)]
 enum Command {
     Init(init::Arguments),
+    Broker(broker::Arguments),
+    Check(check::Arguments),
     Passwd(passwd::Arguments),
     Pub(publish::Arguments),
     Sub(subscribe::Arguments),
 }
 
 fn main() -> ExitCode {
-    let command_line = CommandLine::parse();
-    match run(command_line) {
+    match run(CommandLine::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             eprintln!("Error: {failure}");
@@ -51,13 +54,24 @@ fn main() -> ExitCode {
 }
 
 /// Sets up what the whole process shares, then runs the subcommand.
-fn run(command_line: CommandLine) -> Result<(), Failure> {
-    command_line.logging.install("info")?;
-    match command_line.command {
+fn run(CommandLine { logging, command }: CommandLine) -> Result<(), Failure> {
+    // Only fails if there is a provider already, and nothing before this line installs one.
+    drop(rustls::crypto::ring::default_provider().install_default());
+    match command {
+        Command::Broker(arguments) => return broker::run(&arguments, &logging),
+        _ => logging.install("warn")?,
+    }
+    match command {
         Command::Init(arguments) => init::run(&arguments),
+        Command::Check(arguments) => check::run(&arguments),
         Command::Passwd(arguments) => passwd::run(&arguments),
         _ => Ok(()),
     }
+}
+
+/// A runtime for the commands that serve: as many threads as the machine has cores.
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::failed)
 }
 
 #[cfg(test)]
