@@ -10,7 +10,6 @@ use rustls::{
     crypto::{CryptoProvider, ring},
     pki_types::{CertificateDer, PrivateKeyDer, pem, pem::PemObject as _},
 };
-use rustls_platform_verifier::BuilderVerifierExt as _;
 
 /// Why TLS cannot be set up.
 #[derive(Debug, thiserror::Error)]
@@ -34,9 +33,12 @@ pub enum TlsError {
         /// Why.
         source: rustls::Error,
     },
-    /// The platform's certificates cannot be used.
-    #[error("the platform's certificates: {0}")]
-    Platform(#[source] rustls::Error),
+    /// The platform has no list of certificates to trust.
+    #[error("the system has no certificates to trust: name those to trust with `ca`")]
+    NoPlatformCertificates,
+    /// The TLS library cannot be used.
+    #[error("TLS: {0}")]
+    Library(#[source] rustls::Error),
 }
 
 /// Trusts the certificates in `ca`, or else the platform's. `certificate` is our own, with its key.
@@ -47,7 +49,7 @@ pub(crate) fn client_config(
     let builder = builder()?;
     let builder = match ca {
         Some(path) => builder.with_root_certificates(roots(path)?),
-        None => builder.with_platform_verifier().map_err(TlsError::Platform)?,
+        None => builder.with_platform_verifier().map_err(TlsError::Library)?,
     };
     let Some((path, key_path)) = certificate else {
         return Ok(builder.with_no_client_auth());
@@ -68,7 +70,7 @@ fn builder() -> Result<ConfigBuilder<ClientConfig, WantsVerifier>, TlsError> {
     let provider: Arc<CryptoProvider> = Arc::new(ring::default_provider());
     ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
-        .map_err(TlsError::Platform)
+        .map_err(TlsError::Library)
 }
 
 fn roots(path: &Path) -> Result<RootCertStore, TlsError> {
@@ -77,6 +79,12 @@ fn roots(path: &Path) -> Result<RootCertStore, TlsError> {
         roots.add(certificate).map_err(|source| TlsError::Unusable { path: path.to_owned(), source })?;
     }
     Ok(roots)
+}
+
+fn platform_roots() -> Result<RootCertStore, TlsError> {
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    if roots.is_empty() { Err(TlsError::NoPlatformCertificates) } else { Ok(roots) }
 }
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
