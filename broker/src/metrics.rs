@@ -94,6 +94,8 @@ reasons! {
         ConnectTimeout = "connect_timeout",
         /// The first packet was not a valid CONNECT.
         MalformedConnect = "malformed_connect",
+        /// The TLS handshake failed.
+        TlsHandshake = "tls_handshake",
         /// A version other than 3.1, 3.1.1 and 5.0.
         ProtocolVersion = "protocol_version",
         /// A client identifier that is not allowed.
@@ -310,6 +312,51 @@ impl Metrics {
             password_hash_seconds,
             registry: builder.registry,
         })
+    }
+}
+
+/// What a connection has counted since it last told [`Metrics::add`].
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
+    pub(crate) bytes_received: u64,
+    pub(crate) bytes_sent: u64,
+    received: [u64; 3],
+    sent: [u64; 3],
+}
+
+impl Tally {
+    /// A PUBLISH came in.
+    pub(crate) fn received(&mut self, qos: QoS) {
+        if let Some(count) = self.received.get_mut(usize::from(qos.bits())) {
+            *count += 1;
+        }
+    }
+
+    /// PUBLISH packets go out.
+    pub(crate) fn sent(&mut self, qos: QoS, messages: u64) {
+        if let Some(count) = self.sent.get_mut(usize::from(qos.bits())) {
+            *count += messages;
+        }
+    }
+}
+
+impl Metrics {
+    /// Adds what a connection has counted, and starts its tally anew.
+    pub(crate) fn add(&self, tally: &mut Tally) {
+        let Tally { bytes_received, bytes_sent, received, sent } = std::mem::take(tally);
+        for (counter, count) in [(&self.bytes_received, bytes_received), (&self.bytes_sent, bytes_sent)] {
+            if count > 0 {
+                counter.inc_by(count);
+            }
+        }
+        for (&qos, (received, sent)) in QosLabel::ALL.iter().zip(received.into_iter().zip(sent)) {
+            if received > 0 {
+                self.messages_received.inc_by(qos, received);
+            }
+            if sent > 0 {
+                self.messages_sent.inc_by(qos, sent);
+            }
+        }
     }
 }
 

@@ -13,7 +13,10 @@ use std::{
 };
 
 pub use self::limits::Limits;
-pub use crate::file_error::FileError as ConfigError;
+pub use crate::{
+    file_error::FileError as ConfigError,
+    net::tls::{TlsConfig, TlsVersions},
+};
 
 /// Where the admin server listens by default.
 pub const ADMIN_DEFAULT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9883);
@@ -44,36 +47,6 @@ pub struct ListenerConfig {
     pub bind: SocketAddr,
     /// `None`: plain TCP, on loopback unless the file says `plain_text_on_network = true`.
     pub tls: Option<TlsConfig>,
-}
-
-/// How a listener encrypts.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TlsConfig {
-    /// PEM: the server's certificate, then those between it and the root.
-    pub certificate: PathBuf,
-    /// PEM: the private key of the first certificate.
-    pub key: PathBuf,
-    /// PEM: the roots that client certificates must lead to.
-    pub ca: Option<PathBuf>,
-    /// Whether a client must show a certificate; then `ca` is there. Default: false.
-    pub require_certificate: bool,
-    /// Default: both.
-    pub versions: TlsVersions,
-}
-
-/// Which versions of TLS a listener speaks; at least one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct TlsVersions {
-    /// TLS 1.2 [RFC 5246].
-    pub v1_2: bool,
-    /// TLS 1.3 [RFC 8446].
-    pub v1_3: bool,
-}
-
-impl Default for TlsVersions {
-    fn default() -> Self {
-        Self { v1_2: true, v1_3: true }
-    }
 }
 
 /// The least important lines that are logged.

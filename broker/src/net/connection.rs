@@ -36,6 +36,7 @@ use crate::{
     metrics::Tally,
     router::{Contents, Delivery, Mailbox, MatchCache},
     sessions::Seat,
+    storage::Ticket,
 };
 
 /// Output beyond this waits in the mailbox, where it is counted and bounded.
@@ -95,6 +96,8 @@ pub(super) struct Connection {
     pub(super) busy: bool,
     pub(super) stall: Option<Stall>,
     pub(super) timer: Option<Pin<Box<Sleep>>>,
+    /// Where storage must be for the retained messages of the open run.
+    pub(super) retained_at: Ticket,
     pub(super) tally: Tally,
     pub(super) occupied: bool,
 }
@@ -159,10 +162,10 @@ impl Connection {
             // The socket takes no more; it wakes the task when it does.
             return Ok(Turn::Idle);
         }
-        let more_to_send = !self.walks.is_empty() || !self.backlog_is_blocked();
         let nothing_new = self.mailbox.wait(cx.waker(), self.backlog.messages, self.backlog.bytes);
-        let drainable = !nothing_new && self.backlog.is_empty();
-        Ok(if matches!(read, Turn::Again) || more_to_send || drainable { Turn::Again } else { Turn::Idle })
+        let drainable = !nothing_new && self.resent && self.backlog.is_empty();
+        let again = matches!(read, Turn::Again) || drainable || self.has_more_to_send();
+        Ok(if again { Turn::Again } else { Turn::Idle })
     }
 
     fn may_read(&mut self, cx: &Context<'_>, now: Instant) -> bool {
@@ -267,11 +270,17 @@ impl Connection {
         Ok(())
     }
 
+    /// The session, for whoever has it next; an empty one stays.
+    pub(super) fn take_session(&mut self) -> Session<Delivery> {
+        let empty = Session::new(self.session.negotiated().clone(), clock::now());
+        std::mem::replace(&mut self.session, empty)
+    }
+
     fn release_acknowledgements(&mut self, cx: &Context<'_>) {
         while let Some(position) = self.session.awaits_storage() {
             self.session.release(self.hub.store.durable().position(), &mut self.out);
             if self.session.awaits_storage() == Some(position)
-                && self.hub.store.wait(crate::storage::Ticket::new(position), cx.waker())
+                && self.hub.store.wait(Ticket::new(position), cx.waker())
             {
                 return;
             }

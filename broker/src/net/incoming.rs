@@ -88,8 +88,7 @@ impl Connection {
     ) {
         self.tally.received(publish.qos);
         let name = alias.unwrap_or(publish.topic);
-        let (mut topic, fresh) =
-            self.cache.look_up(name, &self.identity, &self.hub.router, &self.hub.access);
+        let (mut topic, fresh) = self.cache.look_up(name, &self.identity, &self.hub.router, &self.hub.access);
         if !topic.write.allowed {
             self.send_run(run, fanout);
             self.deny(&publish, &topic, fresh);
@@ -127,7 +126,12 @@ impl Connection {
         self.acknowledge(publish, ReasonCode::NotAuthorized, 0);
     }
 
-    fn retain(&mut self, publish: &Publish<'_>, topic: &Arc<CachedTopic>, now: Instant) -> Result<(), ReasonCode> {
+    fn retain(
+        &mut self,
+        publish: &Publish<'_>,
+        topic: &Arc<CachedTopic>,
+        now: Instant,
+    ) -> Result<(), ReasonCode> {
         let single = Run {
             topic: Arc::clone(topic),
             publishes: vec![*publish],
@@ -139,7 +143,10 @@ impl Connection {
         if kept.is_err() {
             log::refused(
                 &self.identity,
-                format_args!("retained message on {}: the limit of retained messages is reached", topic.topic),
+                format_args!(
+                    "retained message on {}: the limit of retained messages is reached",
+                    topic.topic
+                ),
             );
         }
         self.retained_at = self.retained_at.max(kept?);

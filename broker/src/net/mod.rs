@@ -2,6 +2,7 @@
 //! hand-written poll.
 
 mod connection;
+mod ending;
 mod handshake;
 mod incoming;
 mod listener;

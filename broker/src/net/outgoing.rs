@@ -60,9 +60,19 @@ impl Connection {
         }
     }
 
-    /// Whether the backlog waits for an acknowledgement of the client.
-    pub(super) fn backlog_is_blocked(&self) -> bool {
-        !self.resent || self.backlog.is_empty() || !self.session.window_is_open()
+    /// Whether something could be sent at once, beside what is new in the mailbox: it did not fit into the output.
+    pub(super) fn has_more_to_send(&self) -> bool {
+        if !self.resent {
+            return self.session.may_resend();
+        }
+        match self.backlog.entries.front() {
+            None => !self.walks.is_empty(),
+            Some(Entry::Run { .. }) => true,
+            Some(Entry::Frame { .. }) => self.session.window_is_open(),
+            Some(Entry::Delivery(delivery)) => {
+                delivery.qos == QoS::AtMostOnce || self.session.window_is_open()
+            }
+        }
     }
 
     /// Takes everything out of the mailbox into the empty backlog. False if there was nothing.
@@ -102,8 +112,12 @@ impl Connection {
                             self.backlog.entries.push_front(Entry::Delivery(delivery));
                             return;
                         }
-                        Err(Undelivered::TooLarge) => self.hub.metrics.messages_dropped.inc(DropReason::TooLarge),
-                        Err(Undelivered::Expired) => self.hub.metrics.messages_dropped.inc(DropReason::Expired),
+                        Err(Undelivered::TooLarge) => {
+                            self.hub.metrics.messages_dropped.inc(DropReason::TooLarge)
+                        }
+                        Err(Undelivered::Expired) => {
+                            self.hub.metrics.messages_dropped.inc(DropReason::Expired)
+                        }
                     }
                     self.backlog.sent(1, size);
                 }

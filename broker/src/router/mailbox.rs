@@ -368,6 +368,12 @@ impl State {
 }
 
 impl Contents {
+    /// Something at the front has been sent.
+    pub fn sent(&mut self, messages: usize, bytes: usize) {
+        self.messages = self.messages.saturating_sub(messages);
+        self.bytes = self.bytes.saturating_sub(bytes);
+    }
+
     fn push_frames(&mut self, frames: &Frames) {
         self.frames.extend_from_slice(&frames.bytes);
         self.bytes += frames.bytes.len();

@@ -54,6 +54,13 @@ pub struct Page {
     after: Option<Box<str>>,
 }
 
+impl Page {
+    /// What the walk looks for.
+    pub fn filter(&self) -> &TopicFilter {
+        &self.filter
+    }
+}
+
 impl Retained {
     pub(super) fn new(limits: RetainedLimits) -> Self {
         Self {

@@ -61,6 +61,16 @@ pub fn frame(buf: &[u8], packet_bytes_max: usize) -> Result<Option<Frame<'_>>, D
     Ok(rest.get(..remaining).map(|body| Frame { first_byte, body, len }))
 }
 
+/// How long the packet is that `buf` begins, as far as its fixed header is there: how much room to make for it.
+///
+/// # Errors
+/// As [`frame`], but for the size.
+pub fn packet_len(buf: &[u8]) -> Result<Option<usize>, DecodeError> {
+    let Some((&first_byte, rest)) = buf.split_first() else { return Ok(None) };
+    check_first_byte(first_byte)?;
+    Ok(remaining_length(rest)?.map(|(remaining, rest)| buf.len() - rest.len() + remaining))
+}
+
 /// Flags that a type may have, one bit for each of the 16 values [MQTT 5.0, section 2.1.3].
 #[inline]
 const fn allowed_flags(packet_type: u8) -> u16 {

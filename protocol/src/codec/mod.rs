@@ -16,7 +16,7 @@ mod reader;
 pub(crate) mod writer;
 
 pub use error::{DecodeError, EncodeError};
-pub use frame::{Frame, frame};
+pub use frame::{Frame, frame, packet_len};
 pub use limits::Limits;
 pub(crate) use reader::Reader;
 

@@ -96,6 +96,8 @@ pub fn negotiate(
         (false, true) => 0,
         (false, false) => u32::MAX,
     };
+    // Absent, it is 65535 in MQTT 5 [MQTT 5.0, section 3.1.2.11.3]; MQTT 3 leaves it to the server.
+    let unstated_window = if version.is_v5() { NonZeroU16::MAX } else { settings.inflight_messages_max };
     let asked = connect.keep_alive_seconds;
     let most = settings.keep_alive_max_seconds;
     let keep_alive_overridden = version.is_v5() && most > 0 && (asked == 0 || asked > most);
@@ -108,11 +110,7 @@ pub fn negotiate(
         session_expiry_max_seconds: settings.session_expiry_max_seconds,
         keep_alive_seconds: if keep_alive_overridden { most } else { asked },
         keep_alive_overridden,
-        window: connect.properties.receive_maximum.unwrap_or(if version.is_v5() {
-            NonZeroU16::MAX
-        } else {
-            settings.inflight_messages_max
-        }),
+        window: connect.properties.receive_maximum.unwrap_or(unstated_window),
         receive_maximum: settings.receive_maximum,
         outgoing_packet_bytes_max: connect.properties.packet_bytes_max.map_or(u32::MAX, NonZeroU32::get),
         topic_alias_maximum: if version.is_v5() { settings.topic_alias_maximum } else { 0 },

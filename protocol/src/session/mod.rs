@@ -221,6 +221,11 @@ impl<M: Message> Session<M> {
         self.outbound.resend(self.negotiated.version, now, bytes_max, out)
     }
 
+    /// Whether [`Self::resend`] would send something now.
+    pub fn may_resend(&self) -> bool {
+        self.outbound.may_resend()
+    }
+
     /// How many messages to the client are not settled yet.
     pub fn inflight(&self) -> usize {
         self.outbound.inflight()

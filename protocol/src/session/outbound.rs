@@ -147,6 +147,10 @@ impl<M: Message> Outbound<M> {
         self.outstanding < self.window && self.slots.len() < SLOTS_MAX && self.resend_from == self.slots.len()
     }
 
+    pub(super) fn may_resend(&self) -> bool {
+        self.resend_from < self.slots.len() && self.outstanding < self.window
+    }
+
     pub(super) fn inflight(&self) -> usize {
         self.unsettled
     }
@@ -209,7 +213,7 @@ impl<M: Message> Outbound<M> {
         bytes_max: usize,
         out: &mut BytesMut,
     ) -> bool {
-        while self.resend_from < self.slots.len() && self.outstanding < self.window && out.len() < bytes_max {
+        while self.may_resend() && out.len() < bytes_max {
             let step = u16::try_from(self.resend_from).unwrap_or(u16::MAX);
             let packet_id = nth_successor(self.oldest, step);
             let Some(slot) = self.slots.get_mut(self.resend_from) else { break };

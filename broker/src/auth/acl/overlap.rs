@@ -87,9 +87,13 @@ impl<'a> Levels<'a> {
         }
     }
 
-    /// Whether all its topics are of the kind that nobody may read.
+    /// Whether nobody can read any of its topics: only the empty one, which is none, or those below `$share`.
     pub(super) fn is_unreadable(&self) -> bool {
-        matches!(self.0.first(), Some(Level::Text(text)) if text.starts_with(SHARE_PREFIX))
+        match self.0.as_slice() {
+            [Level::Text("")] => true,
+            [Level::Text(first), ..] => first.starts_with(SHARE_PREFIX),
+            _ => false,
+        }
     }
 }
 
