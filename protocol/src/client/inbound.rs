@@ -1,7 +1,7 @@
 //! Messages from the server: topic aliases, the receive window, QoS 2 without duplicates, acknowledgements in order.
 
 use std::{
-    collections::{BTreeSet, VecDeque},
+    collections::{BTreeMap, VecDeque},
     num::NonZeroU16,
 };
 
@@ -38,6 +38,15 @@ struct Owed {
     ready: bool,
 }
 
+/// How far the exchange of a QoS 2 message is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Exchange {
+    /// The application has it. Ends with the connection, after which the server sends it again.
+    Delivered,
+    /// PUBREC has left: the message is ours. Outlives the connection.
+    Taken,
+}
+
 #[derive(Debug, Default)]
 pub(super) struct Inbound {
     is_v5: bool,
@@ -46,9 +55,8 @@ pub(super) struct Inbound {
     /// In the order of arrival; the first has the sequence number `first`.
     owed: VecDeque<Owed>,
     first: u64,
-    /// QoS 2 messages whose PUBREC has left and whose PUBREL has not come: a second PUBLISH is a duplicate. Outlives
-    /// the connection.
-    taken: BTreeSet<PacketId>,
+    /// QoS 2 messages whose PUBREL has not come: a second PUBLISH is a duplicate.
+    exchanges: BTreeMap<PacketId, Exchange>,
     /// Messages of this connection that count against the receive maximum.
     outstanding: usize,
     /// Topics by alias, the first at index 0.
@@ -63,6 +71,7 @@ impl Inbound {
         self.topic_alias_maximum = connect.properties.topic_alias_maximum.into();
         self.first += self.owed.len() as u64;
         self.owed.clear();
+        self.exchanges.retain(|_, exchange| *exchange == Exchange::Taken);
         self.outstanding = 0;
         self.aliases.clear();
     }
@@ -70,7 +79,7 @@ impl Inbound {
     /// The server has accepted it, with the old session or with a new one.
     pub(super) fn resume(&mut self, session_present: bool) {
         if !session_present {
-            self.taken.clear();
+            self.exchanges.clear();
         }
     }
 
@@ -95,6 +104,9 @@ impl Inbound {
                 detail: "more unacknowledged messages than the receive maximum [MQTT-3.3.4-9]",
             });
         }
+        if exactly_once {
+            self.exchanges.insert(packet_id, Exchange::Delivered);
+        }
         self.outstanding += 1;
         let sequence = self.first + self.owed.len() as u64;
         self.owed.push_back(Owed { packet_id, exactly_once, ready: false });
@@ -103,11 +115,11 @@ impl Inbound {
 
     /// [MQTT-4.3.3-10]: answered again if it was answered, but delivered once.
     fn is_duplicate(&self, packet_id: PacketId, out: &mut BytesMut) -> bool {
-        if self.taken.contains(&packet_id) {
+        let exchange = self.exchanges.get(&packet_id);
+        if exchange == Some(&Exchange::Taken) {
             put_ack(AckType::PubRec, packet_id, out);
-            return true;
         }
-        self.owed.iter().any(|owed| owed.exactly_once && owed.packet_id == packet_id)
+        exchange.is_some()
     }
 
     #[inline]
@@ -119,7 +131,7 @@ impl Inbound {
             self.owed.pop_front();
             self.first += 1;
             if exactly_once {
-                self.taken.insert(packet_id);
+                self.exchanges.insert(packet_id, Exchange::Taken);
                 put_ack(AckType::PubRec, packet_id, out);
             } else {
                 self.outstanding = self.outstanding.saturating_sub(1);
@@ -131,13 +143,13 @@ impl Inbound {
 
     /// PUBREL: the identifier is free again. The answer says whether it was known.
     pub(super) fn released(&mut self, packet_id: PacketId) -> ReasonCode {
-        if self.taken.remove(&packet_id) {
-            // One that was taken on an earlier connection was not counted on this one.
-            self.outstanding = self.outstanding.saturating_sub(1);
-            ReasonCode::Success
-        } else {
-            ReasonCode::PacketIdentifierNotFound
+        if self.exchanges.get(&packet_id) != Some(&Exchange::Taken) {
+            return ReasonCode::PacketIdentifierNotFound;
         }
+        self.exchanges.remove(&packet_id);
+        // One that was taken on an earlier connection was not counted on this one.
+        self.outstanding = self.outstanding.saturating_sub(1);
+        ReasonCode::Success
     }
 
     pub(super) fn owed(&self) -> usize {
