@@ -1,5 +1,7 @@
 //! The whole bridge between a real broker (mosquitto, TLS, passwords) and a real InfluxDB.
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a panic is how a test fails")]
+
 mod support;
 
 use std::{

@@ -7,7 +7,9 @@
 //! While there is no room nothing is read, and the broker, whose Receive Maximum is exhausted sooner or later, keeps
 //! what follows. The connection stays: keep-alive goes on.
 
+mod answer;
 mod carried;
+mod failure;
 mod stream;
 #[cfg(test)]
 mod tests;
@@ -16,22 +18,19 @@ use std::{collections::VecDeque, num::NonZeroU16, sync::Arc, time::Duration, tim
 
 use bytes::{Buf as _, Bytes, BytesMut};
 use gaugeline_protocol::{
-    QoS, ReasonCode, Version,
-    client::{Client, ConnectionError, Event, Receipt},
+    ReasonCode, Version,
+    client::{Client, Event, Receipt},
     codec::{self, Limits},
-    packet::{
-        self, ConnAckProperties, Connect, ConnectProperties, Packet, Publish, RetainHandling, SubAck,
-        SubscribeFilter,
-    },
+    packet::{self, Connect, ConnectProperties, Packet, Publish},
 };
 use tokio::{
     io::{AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
     sync::watch,
 };
-use tracing::{info, warn};
 
 use self::{
     carried::Carried,
+    failure::{Failure, broken},
     stream::{Connector, Stream},
 };
 use crate::{
@@ -41,7 +40,7 @@ use crate::{
     metrics::Metrics,
     pipeline::{Arrival, DeliveryLost, Pipeline},
     retry::Backoff,
-    status::{Part, Severity, Status},
+    status::{Part, Status},
     tls::TlsError,
 };
 
@@ -57,31 +56,6 @@ const STABLE: Duration = Duration::from_secs(10);
 const READ_BYTES: usize = 64 * 1024;
 /// How long the last bytes of a connection may take.
 const FAREWELL: Duration = Duration::from_secs(2);
-
-/// Why there is no connection any more.
-#[derive(Debug)]
-struct Failure {
-    kind: &'static str,
-    severity: Severity,
-    detail: String,
-}
-
-impl Failure {
-    fn passing(kind: &'static str, detail: impl Into<String>) -> Self {
-        Self { kind, severity: Severity::Passing, detail: detail.into() }
-    }
-
-    /// One that someone has to do something about.
-    fn lasting(kind: &'static str, detail: impl Into<String>) -> Self {
-        Self { kind, severity: Severity::NeedsAttention, detail: detail.into() }
-    }
-}
-
-impl From<std::io::Error> for Failure {
-    fn from(error: std::io::Error) -> Self {
-        Self::passing("lost", format!("was lost: {error}"))
-    }
-}
 
 /// How a connection, or the wait for one, ended.
 #[derive(Debug)]
@@ -369,96 +343,6 @@ impl Source {
         }
     }
 
-    fn connected(
-        &mut self,
-        session_present: bool,
-        properties: &ConnAckProperties,
-        now: Instant,
-    ) -> Result<(), Failure> {
-        self.online_since = Some(now);
-        self.metrics.connections.inc();
-        self.metrics.connected.set(1);
-        if !session_present {
-            self.carried.clear();
-        }
-        let (url, id) = (&self.config.url, &self.config.client_id);
-        let session = if session_present { "resumed" } else { "new" };
-        info!("connected to {url} as {id:?}, session {session}", id = id.as_str());
-        if let Some(seconds) = properties.session_expiry_seconds
-            && seconds < self.config.session_expiry_seconds
-        {
-            let wanted = self.config.session_expiry_seconds;
-            warn!("the broker keeps messages for {seconds} s while the bridge is away, not {wanted} s");
-        }
-        let filter = |filter: &gaugeline_protocol::TopicFilter| SubscribeFilter {
-            retain_handling: RetainHandling::OnNewSubscribe,
-            ..SubscribeFilter::new(filter.clone(), QoS::AtLeastOnce)
-        };
-        self.client
-            .subscribe(self.config.topics.iter().map(filter).collect(), None)
-            .map_err(|error| Failure::lasting("subscribe", format!("cannot subscribe: {error}")))?;
-        Ok(())
-    }
-
-    fn subscribed(&self, ack: &SubAck, now: Instant) {
-        self.status.working(Part::Broker, now);
-        let answers = || self.config.topics.iter().zip(&ack.reasons);
-        for (filter, _) in answers().filter(|(_, reason)| **reason == ReasonCode::Success) {
-            warn!("the broker grants only QoS 0 for `{filter}`: messages may be lost");
-        }
-        let refused: Vec<String> = answers()
-            .filter(|(_, reason)| reason.is_error())
-            .map(|(filter, reason)| format!("`{filter}` ({reason})"))
-            .collect();
-        if refused.is_empty() {
-            self.status.working(Part::Subscription, now);
-            return;
-        }
-        let user = self.config.user.as_deref().unwrap_or("anonymous");
-        let detail = format!("to {} was refused: may the user {user:?} read it?", refused.join(", "));
-        self.status.failing(Part::Subscription, "refused", Severity::NeedsAttention, &detail, now);
-    }
-
-    fn refused(&self, reason: ReasonCode, text: Option<&str>) -> Failure {
-        let MqttConfig { url, user, password_file, .. } = &self.config;
-        let advice = match (reason, user, password_file) {
-            (ReasonCode::BadUserNameOrPassword | ReasonCode::NotAuthorized, None, _) => {
-                ": it wants a `user` and a `password_file`".to_owned()
-            }
-            (ReasonCode::BadUserNameOrPassword | ReasonCode::NotAuthorized, Some(user), Some(file)) => {
-                format!(": check the user {user:?} and the password in {}", file.display())
-            }
-            (ReasonCode::UnsupportedProtocolVersion, ..) => {
-                ": the bridge needs a broker that speaks MQTT 5".to_owned()
-            }
-            _ => String::new(),
-        };
-        let text = text.map(|text| format!(" ({text:?})")).unwrap_or_default();
-        let detail = format!("was refused by {url}: {reason}{text}{advice}");
-        match reason {
-            ReasonCode::ServerUnavailable | ReasonCode::ServerBusy | ReasonCode::ConnectionRateExceeded => {
-                Failure::passing("busy", detail)
-            }
-            _ => Failure::lasting("refused", detail),
-        }
-    }
-
-    fn disconnected(&self, reason: ReasonCode, text: Option<&str>) -> Failure {
-        let text = text.map(|text| format!(" ({text:?})")).unwrap_or_default();
-        let detail = format!("was ended by the broker: {reason}{text}");
-        match reason {
-            ReasonCode::SessionTakenOver => Failure::lasting(
-                "taken_over",
-                format!(
-                    "{detail}: is another bridge running with the client id {:?}?",
-                    self.config.client_id.as_str()
-                ),
-            ),
-            ReasonCode::ServerShuttingDown | ReasonCode::ServerBusy => Failure::passing("lost", detail),
-            _ => Failure::lasting("ended", detail),
-        }
-    }
-
     /// The last bytes of a connection - acknowledgements, DISCONNECT - if they can be sent soon.
     async fn say_farewell(&mut self, writer: &mut (impl AsyncWrite + Unpin)) {
         let mut bytes = BytesMut::new();
@@ -469,14 +353,6 @@ impl Source {
         };
         // The connection is over either way.
         drop(tokio::time::timeout(FAREWELL, farewell).await);
-    }
-}
-
-/// The broker broke the protocol. One that does so before the login answers in a version that we did not ask for.
-fn broken(online: bool, error: &ConnectionError) -> Failure {
-    match online {
-        true => Failure::passing("protocol", format!("ended: {error}")),
-        false => Failure::lasting("protocol", format!("failed: {error}: does the broker speak MQTT 5?")),
     }
 }
 

@@ -9,7 +9,7 @@ use tokio::{
 };
 use tokio_rustls::TlsConnector;
 
-use super::Failure;
+use super::failure::Failure;
 use crate::{
     config::{BrokerUrl, MqttConfig},
     tls::{self, TlsError},

@@ -3,9 +3,9 @@
 use std::net::SocketAddr;
 
 use gaugeline_protocol::{
-    PacketId,
+    PacketId, QoS,
     codec::{Frame, frame},
-    packet::{ConnAck, Outgoing, Subscribe},
+    packet::{ConnAck, ConnAckProperties, Outgoing, RetainHandling, SubAck, Subscribe},
 };
 use tokio::net::{TcpListener, TcpStream};
 
