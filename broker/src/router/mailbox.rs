@@ -24,14 +24,35 @@ use parking_lot::Mutex;
 use super::{Delivery, DeliveryOptions, Message};
 use crate::auth::Identity;
 
-/// Names a mailbox for as long as the process runs.
+/// Names a mailbox, and so the session whose messages it holds, for ever: storage refers to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MailboxId(u64);
 
 impl MailboxId {
-    fn next() -> Self {
-        static NEXT: AtomicU64 = AtomicU64::new(1);
-        Self(NEXT.fetch_add(1, Ordering::Relaxed))
+    /// A name that was given out before.
+    pub const fn from_number(number: u64) -> Self {
+        Self(number)
+    }
+
+    /// The name as a number.
+    pub const fn number(self) -> u64 {
+        self.0
+    }
+}
+
+/// Gives out names of mailboxes.
+#[derive(Debug)]
+pub struct MailboxIds(AtomicU64);
+
+impl MailboxIds {
+    /// Continues behind everything that was given out before.
+    pub const fn after(last: u64) -> Self {
+        Self(AtomicU64::new(last + 1))
+    }
+
+    /// The next name.
+    pub fn next(&self) -> MailboxId {
+        MailboxId(self.0.fetch_add(1, Ordering::Relaxed))
     }
 }
 
@@ -160,9 +181,9 @@ struct State {
 
 impl Mailbox {
     /// An empty mailbox without a connection. `persistent`: its session outlives its connections.
-    pub fn new(identity: Identity, persistent: bool, limits: MailboxLimits) -> Self {
+    pub fn new(id: MailboxId, identity: Identity, persistent: bool, limits: MailboxLimits) -> Self {
         Self {
-            id: MailboxId::next(),
+            id,
             identity,
             persistent,
             limits,

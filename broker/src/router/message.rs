@@ -1,6 +1,12 @@
 //! A message that is kept: queued, in flight or retained. The body is stored once, however many sessions wait for it.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Instant,
+};
 
 use bytes::{BufMut, Bytes, BytesMut};
 use gaugeline_protocol::{QoS, packet::Outgoing, session};
@@ -16,6 +22,43 @@ pub struct Message {
     qos: QoS,
     expires_at: Option<Instant>,
     publisher: Option<MailboxId>,
+    stamp: Stamp,
+}
+
+/// When the broker received a message: nanoseconds since 1970, strictly increasing, and so also the message's name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Stamp(u64);
+
+impl Stamp {
+    /// A stamp that was given out before.
+    pub const fn from_nanoseconds(nanoseconds: u64) -> Self {
+        Self(nanoseconds)
+    }
+
+    /// Nanoseconds since 1970.
+    pub const fn nanoseconds(self) -> u64 {
+        self.0
+    }
+}
+
+/// Gives out stamps: the wall clock's time, or one more than the last stamp, whichever is later. The clock may stand
+/// still or jump back; stamps do not.
+#[derive(Debug)]
+pub struct Stamper(AtomicU64);
+
+impl Stamper {
+    /// Continues behind everything that was given out before.
+    pub const fn after(last: Stamp) -> Self {
+        Self(AtomicU64::new(last.0))
+    }
+
+    /// The next stamp, for a wall clock of `now_nanoseconds`.
+    pub fn next(&self, now_nanoseconds: u64) -> Stamp {
+        let after = |last: u64| now_nanoseconds.max(last + 1);
+        let last = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |last| Some(after(last)));
+        // The closure never refuses.
+        Stamp(after(last.unwrap_or_default()))
+    }
 }
 
 /// What a publisher sent, before it is copied into a [`Message`].
@@ -37,7 +80,7 @@ pub struct Draft<'a> {
 
 impl Message {
     /// Copies a draft out of the buffers it borrows from.
-    pub fn new(draft: &Draft<'_>) -> Self {
+    pub fn new(draft: &Draft<'_>, stamp: Stamp) -> Self {
         let (topic, properties, payload) = (draft.topic.as_bytes(), draft.properties, draft.payload);
         let mut bytes = BytesMut::with_capacity(topic.len() + properties.len() + payload.len());
         bytes.put_slice(topic);
@@ -50,6 +93,7 @@ impl Message {
             qos: draft.qos,
             expires_at: draft.expires_at,
             publisher: draft.publisher,
+            stamp,
         }
     }
 
@@ -85,6 +129,11 @@ impl Message {
     /// Who published it.
     pub fn publisher(&self) -> Option<MailboxId> {
         self.publisher
+    }
+
+    /// When the broker received it; no two messages have the same.
+    pub fn stamp(&self) -> Stamp {
+        self.stamp
     }
 
     /// The memory it takes, near enough for limits, in bytes.

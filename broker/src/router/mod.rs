@@ -30,9 +30,9 @@ use gaugeline_protocol::{TopicFilter, session::Subscription};
 use parking_lot::RwLock;
 
 pub use fanout::{Fanout, Routed, Run};
-pub use mailbox::{Contents, Entry, Frames, Mailbox, MailboxId, MailboxLimits, Pushed, Wire};
+pub use mailbox::{Contents, Entry, Frames, Mailbox, MailboxId, MailboxIds, MailboxLimits, Pushed, Wire};
 pub use match_cache::{CachedTopic, MatchCache};
-pub use message::{Delivery, DeliveryOptions, Draft, Message};
+pub use message::{Delivery, DeliveryOptions, Draft, Message, Stamp, Stamper};
 pub use retained::{Page, Retained, RetainedFull, RetainedLimits};
 pub use targets::Targets;
 
@@ -63,7 +63,7 @@ struct Shard {
 
 /// The state of the router in which a match was found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Stamp {
+struct Generations {
     literal: u64,
     wildcard: u64,
 }
@@ -116,8 +116,8 @@ impl Router {
     }
 
     /// Read before the match, so that a change during it makes the result stale rather than the change lost.
-    fn stamp(&self, topic: &str) -> Stamp {
-        Stamp {
+    fn generations(&self, topic: &str) -> Generations {
+        Generations {
             literal: self.shard_of_topic(topic).generation.load(Ordering::Acquire),
             wildcard: self.wildcard.generation.load(Ordering::Acquire),
         }
