@@ -12,7 +12,7 @@ use std::{
     collections::VecDeque,
     sync::{
         Arc,
-        atomic::{AtomicU8, AtomicU64, Ordering},
+        atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering},
     },
     task::Waker,
 };
@@ -79,6 +79,58 @@ impl Wire {
             Version::V5 => Self::V5,
         }
     }
+}
+
+/// The bytes that wait in all mailboxes together, and how many may.
+#[derive(Debug)]
+pub struct QueueTotal {
+    messages: AtomicUsize,
+    bytes: AtomicUsize,
+    bytes_max: usize,
+}
+
+impl QueueTotal {
+    /// Nothing waits yet.
+    pub const fn new(bytes_max: usize) -> Self {
+        Self { messages: AtomicUsize::new(0), bytes: AtomicUsize::new(0), bytes_max }
+    }
+
+    /// How many messages wait.
+    pub fn messages(&self) -> usize {
+        self.messages.load(Ordering::Relaxed)
+    }
+
+    /// How many bytes wait.
+    pub fn bytes(&self) -> usize {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    fn has_room_for(&self, bytes: usize) -> bool {
+        self.bytes() + bytes <= self.bytes_max
+    }
+
+    /// Replaces what a mailbox held by what it holds.
+    fn update(&self, before: (usize, usize), after: (usize, usize)) {
+        for (total, before, after) in [(&self.messages, before.0, after.0), (&self.bytes, before.1, after.1)]
+        {
+            if after > before {
+                total.fetch_add(after - before, Ordering::Relaxed);
+            } else if before > after {
+                total.fetch_sub(before - after, Ordering::Relaxed);
+            }
+        }
+    }
+}
+
+/// How a session wants its messages.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct MailboxOptions {
+    /// The session outlives its connections.
+    pub persistent: bool,
+    /// Messages of QoS 0 wait for it too while it has no connection.
+    pub queues_qos0: bool,
+    /// Messages are delivered at the QoS of the subscription, even if they were published at a lower one.
+    pub upgrades_qos: bool,
 }
 
 /// How much a mailbox holds, what its owner has taken out but not sent included.
@@ -160,8 +212,9 @@ pub struct Pushed {
 pub struct Mailbox {
     id: MailboxId,
     identity: Identity,
-    persistent: bool,
+    options: MailboxOptions,
     limits: MailboxLimits,
+    total: Arc<QueueTotal>,
     /// A [`Wire`]; changed only under the lock of `state`, read without it as a hint that the lock confirms.
     wire: AtomicU8,
     state: Mutex<State>,
@@ -173,6 +226,8 @@ struct State {
     /// What the owner has drained but not sent yet.
     held_messages: usize,
     held_bytes: usize,
+    /// The messages and bytes of this that are in the total.
+    counted: (usize, usize),
     owner: Option<Waker>,
     stalled: Vec<Waker>,
     lagging: bool,
@@ -181,12 +236,19 @@ struct State {
 
 impl Mailbox {
     /// An empty mailbox without a connection. `persistent`: its session outlives its connections.
-    pub fn new(id: MailboxId, identity: Identity, persistent: bool, limits: MailboxLimits) -> Self {
+    pub fn new(
+        id: MailboxId,
+        identity: Identity,
+        options: MailboxOptions,
+        limits: MailboxLimits,
+        total: Arc<QueueTotal>,
+    ) -> Self {
         Self {
             id,
             identity,
-            persistent,
+            options,
             limits,
+            total,
             wire: AtomicU8::new(Wire::Offline as u8),
             state: Mutex::new(State::default()),
         }
@@ -204,7 +266,17 @@ impl Mailbox {
 
     /// Whether messages above QoS 0 must outlive the connection.
     pub fn is_persistent(&self) -> bool {
-        self.persistent
+        self.options.persistent
+    }
+
+    /// How its session wants its messages.
+    pub fn options(&self) -> MailboxOptions {
+        self.options
+    }
+
+    /// Whether a message delivered at this QoS must outlive the connection.
+    pub fn keeps(&self, qos: QoS) -> bool {
+        self.options.persistent && (qos != QoS::AtMostOnce || self.options.queues_qos0)
     }
 
     /// What the owner takes at present.
@@ -225,9 +297,11 @@ impl Mailbox {
         state.owner = None;
         state.lagging = false;
         let stalled = std::mem::take(&mut state.stalled);
-        let dropped = if wire == Wire::Offline { state.contents.keep_deliveries() } else { 0 };
+        let dropped =
+            if wire == Wire::Offline { state.contents.keep_deliveries(|qos| self.keeps(qos)) } else { 0 };
         state.held_bytes = 0;
         state.held_messages = 0;
+        self.count(&mut state);
         drop(state);
         wake_all(stalled);
         dropped
@@ -244,7 +318,7 @@ impl Mailbox {
             return None;
         }
         let messages = frames.each.len();
-        if state.lacks_room_for(frames.bytes.len(), messages, frames.qos, &self.limits) {
+        if self.lacks_room_for(&state, frames.bytes.len(), messages, frames.qos) {
             return Some(Pushed { dropped: u32::try_from(messages).unwrap_or(u32::MAX), stall: false });
         }
         state.contents.push_frames(frames);
@@ -259,15 +333,17 @@ impl Mailbox {
         wakers: &mut Vec<Waker>,
     ) -> Pushed {
         let mut state = self.state.lock();
-        if state.closed || (options.qos == QoS::AtMostOnce && self.wire() == Wire::Offline) {
+        if state.closed || (!self.keeps(options.qos) && self.wire() == Wire::Offline) {
             return Pushed::default();
         }
         let mut dropped = 0;
         for message in messages {
-            if state.lacks_room_for(message.size(), 1, options.qos, &self.limits) {
+            // Once one finds no room, those behind it do not either: no message overtakes another.
+            if dropped > 0 || self.lacks_room_for(&state, message.size(), 1, options.qos) {
                 dropped += 1;
             } else {
                 state.contents.push_delivery(options.deliver(message));
+                self.count(&mut state);
             }
         }
         Pushed { dropped, ..self.pushed(&mut state, wakers) }
@@ -275,7 +351,8 @@ impl Mailbox {
 
     fn pushed(&self, state: &mut State, wakers: &mut Vec<Waker>) -> Pushed {
         wakers.extend(state.owner.take());
-        let over = state.contents.bytes + state.held_bytes > self.limits.stall_bytes;
+        self.count(state);
+        let over = state.bytes() > self.limits.stall_bytes;
         Pushed { dropped: 0, stall: over && !state.lagging && self.wire() != Wire::Offline }
     }
 
@@ -286,6 +363,7 @@ impl Mailbox {
         std::mem::swap(&mut state.contents, contents);
         state.held_messages = held_messages + contents.messages;
         state.held_bytes = held_bytes + contents.bytes;
+        self.count(&mut state);
         let stalled = state.caught_up(&self.limits);
         drop(state);
         wake_all(stalled);
@@ -297,6 +375,7 @@ impl Mailbox {
         let mut state = self.state.lock();
         state.held_messages = held_messages;
         state.held_bytes = held_bytes;
+        self.count(&mut state);
         let empty = state.contents.is_empty();
         if empty && !state.owner.as_ref().is_some_and(|owner| owner.will_wake(waker)) {
             state.owner = Some(waker.clone());
@@ -321,7 +400,7 @@ impl Mailbox {
         let full = !state.lagging
             && !state.closed
             && self.wire() != Wire::Offline
-            && state.contents.bytes + state.held_bytes > self.limits.stall_bytes;
+            && state.bytes() > self.limits.stall_bytes;
         if full && !state.stalled.iter().any(|known| known.will_wake(waker)) {
             state.stalled.push(waker.clone());
         }
@@ -343,6 +422,8 @@ impl Mailbox {
         let mut state = self.state.lock();
         state.closed = true;
         let contents = std::mem::take(&mut state.contents);
+        (state.held_messages, state.held_bytes) = (0, 0);
+        self.count(&mut state);
         let stalled = std::mem::take(&mut state.stalled);
         drop(state);
         wake_all(stalled);
@@ -358,29 +439,50 @@ impl Mailbox {
             state.contents.bytes += delivery.message.size();
             state.contents.entries.push_front(Entry::Delivery(delivery));
         }
+        self.count(&mut state);
     }
 
     /// How many messages and bytes are waiting, what the owner holds included.
     pub fn waiting(&self) -> (usize, usize) {
         let state = self.state.lock();
-        (state.contents.messages + state.held_messages, state.contents.bytes + state.held_bytes)
+        (state.contents.messages + state.held_messages, state.bytes())
+    }
+
+    /// Brings the total up to date with what is in here.
+    fn count(&self, state: &mut State) {
+        let now = (state.contents.messages + state.held_messages, state.bytes());
+        self.total.update(std::mem::replace(&mut state.counted, now), now);
+    }
+
+    /// QoS 0 to a lagging owner is dropped at the stall limit, so that the rest of the room is left to messages that
+    /// were promised.
+    fn lacks_room_for(&self, state: &State, bytes: usize, messages: usize, qos: QoS) -> bool {
+        let bytes_after = state.bytes() + bytes;
+        if !self.total.has_room_for(bytes) {
+            return true;
+        }
+        if qos == QoS::AtMostOnce {
+            return bytes_after > if state.lagging { self.limits.stall_bytes } else { self.limits.bytes };
+        }
+        bytes_after > self.limits.bytes
+            || state.contents.messages + state.held_messages + messages > self.limits.messages
+    }
+}
+
+impl Drop for Mailbox {
+    fn drop(&mut self) {
+        self.total.update(self.state.get_mut().counted, (0, 0));
     }
 }
 
 impl State {
-    /// QoS 0 to a lagging owner is dropped at the stall limit, so that the rest of the room is left to messages that
-    /// were promised.
-    fn lacks_room_for(&self, bytes: usize, messages: usize, qos: QoS, limits: &MailboxLimits) -> bool {
-        let bytes_after = self.contents.bytes + self.held_bytes + bytes;
-        if qos == QoS::AtMostOnce {
-            return bytes_after > if self.lagging { limits.stall_bytes } else { limits.bytes };
-        }
-        bytes_after > limits.bytes || self.contents.messages + self.held_messages + messages > limits.messages
+    fn bytes(&self) -> usize {
+        self.contents.bytes + self.held_bytes
     }
 
     /// At half the stall limit those who waited go on, and a lagging owner is trusted again.
     fn caught_up(&mut self, limits: &MailboxLimits) -> Vec<Waker> {
-        if self.contents.bytes + self.held_bytes > limits.stall_bytes / 2 {
+        if self.bytes() > limits.stall_bytes / 2 {
             return Vec::new();
         }
         self.lagging = false;
@@ -426,10 +528,10 @@ impl Contents {
     }
 
     /// Keeps what can wait for another connection; returns how many messages went.
-    fn keep_deliveries(&mut self) -> usize {
+    fn keep_deliveries(&mut self, keeps: impl Fn(QoS) -> bool) -> usize {
         let before = self.messages;
         self.frames = BytesMut::new();
-        self.entries.retain(|entry| matches!(entry, Entry::Delivery(kept) if kept.qos != QoS::AtMostOnce));
+        self.entries.retain(|entry| matches!(entry, Entry::Delivery(kept) if keeps(kept.qos)));
         self.messages = self.entries.len();
         self.bytes = self
             .entries

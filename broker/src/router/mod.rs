@@ -29,8 +29,10 @@ use foldhash::fast::RandomState;
 use gaugeline_protocol::{TopicFilter, session::Subscription};
 use parking_lot::RwLock;
 
-pub use fanout::{Fanout, Routed, Run};
-pub use mailbox::{Contents, Entry, Frames, Mailbox, MailboxId, MailboxIds, MailboxLimits, Pushed, Wire};
+pub use fanout::{Addressee, Fanout, Routed, Run, Share};
+pub use mailbox::{
+    Contents, Entry, Frames, Mailbox, MailboxId, MailboxIds, MailboxLimits, MailboxOptions, Pushed, QueueTotal, Wire,
+};
 pub use match_cache::{CachedTopic, MatchCache};
 pub use message::{Delivery, DeliveryOptions, Draft, Message, Stamp, Stamper};
 pub use retained::{Page, Retained, RetainedFull, RetainedLimits};

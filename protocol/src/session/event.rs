@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::{
-    ReasonCode,
+    PacketId, ReasonCode,
     codec::DecodeError,
     packet::{Publish, Subscribe, Unsubscribe},
 };
@@ -26,6 +26,19 @@ pub enum Event<'a, M> {
     Unsubscribe(Unsubscribe),
     /// The client has taken over a message: nothing is left to send again. `None` if the session did not keep it.
     Settled(Option<M>),
+    /// The client has taken over a message of QoS 2: storage is told, and then the broker answers with
+    /// [`super::Answer::PubRel`].
+    Received {
+        /// The exchange.
+        packet_id: PacketId,
+        /// The message, which need not be kept for this session any more; `None` if the session did not keep it.
+        message: Option<M>,
+    },
+    /// The client has seen that an exchange of QoS 2 is complete: nothing is left of it.
+    Completed(PacketId),
+    /// The client releases the packet id of a QoS 2 message that it sent: storage is told, and then the broker answers
+    /// with [`super::Answer::PubComp`].
+    Released(PacketId),
     /// The client ends the connection.
     Disconnected {
         /// Whether its will is to be published all the same [MQTT 5.0, section 3.14.2.1].

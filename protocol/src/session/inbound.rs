@@ -8,16 +8,14 @@ use std::{
 
 use bytes::BytesMut;
 
-use super::{Event, Negotiated, PUBACK, PUBCOMP, PUBREC, Violation, put_ack};
+use super::{Answer, Event, Negotiated, PUBCOMP, PUBREC, Violation, put_ack};
 use crate::{PacketId, QoS, ReasonCode, Version, packet::Publish};
 
-/// An acknowledgement that may have to wait for storage.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct PendingAck {
-    pub(super) packet_id: PacketId,
-    pub(super) qos: QoS,
-    pub(super) reason: ReasonCode,
-    pub(super) not_before: u64,
+/// An answer, and where storage must be before it leaves.
+#[derive(Debug)]
+struct Pending {
+    answer: Answer,
+    not_before: u64,
 }
 
 #[derive(Debug)]
@@ -27,9 +25,9 @@ pub(super) struct Inbound {
     /// QoS 2 packet ids between PUBLISH and PUBREL: a second PUBLISH with one of them is a duplicate. Survives the
     /// connection.
     received: BTreeSet<PacketId>,
-    /// Acknowledgements in the order of their PUBLISH packets.
-    pending: VecDeque<PendingAck>,
-    /// How many of `pending` are of QoS 1; those of QoS 2 are counted by `received`.
+    /// Answers in the order in which they were decided, and so acknowledgements in the order of their PUBLISH packets.
+    pending: VecDeque<Pending>,
+    /// How many of `pending` are PUBACKs: messages of QoS 2 are counted by `received`.
     pending_qos1: usize,
     /// Topics by alias, the first at index 0.
     aliases: Vec<Option<Arc<str>>>,
@@ -75,7 +73,8 @@ impl Inbound {
         }
         if duplicate {
             // [MQTT-4.3.3-10]: answered again, but not routed again.
-            if !self.pending.iter().any(|ack| ack.packet_id == packet_id) {
+            let waits = |pending: &Pending| matches!(pending.answer, Answer::PubRec(id, _) if id == packet_id);
+            if !self.pending.iter().any(waits) {
                 put_ack(version, PUBREC, packet_id, ReasonCode::Success, out);
             }
             return Ok(Event::Handled);
@@ -110,58 +109,59 @@ impl Inbound {
         Ok(None)
     }
 
-    pub(super) fn acknowledge(
+    pub(super) fn answer(
         &mut self,
-        ack: PendingAck,
+        answer: Answer,
+        not_before: u64,
         version: Version,
         durable: u64,
         out: &mut BytesMut,
     ) {
-        if self.pending.is_empty() && ack.not_before <= durable {
-            self.send(ack, version, out);
+        if self.pending.is_empty() && not_before <= durable {
+            self.send(&answer, version, out);
             return;
         }
-        self.pending_qos1 += usize::from(ack.qos == QoS::AtLeastOnce);
-        self.pending.push_back(ack);
+        self.pending_qos1 += usize::from(matches!(answer, Answer::PubAck(..)));
+        self.pending.push_back(Pending { answer, not_before });
         self.release(version, durable, out);
     }
 
     pub(super) fn release(&mut self, version: Version, durable: u64, out: &mut BytesMut) {
-        while let Some(&ack) = self.pending.front()
-            && ack.not_before <= durable
+        while self.pending.front().is_some_and(|next| next.not_before <= durable)
+            && let Some(Pending { answer, .. }) = self.pending.pop_front()
         {
-            self.pending.pop_front();
-            self.pending_qos1 -= usize::from(ack.qos == QoS::AtLeastOnce);
-            self.send(ack, version, out);
+            self.pending_qos1 -= usize::from(matches!(answer, Answer::PubAck(..)));
+            self.send(&answer, version, out);
         }
     }
 
-    fn send(&mut self, ack: PendingAck, version: Version, out: &mut BytesMut) {
-        match ack.qos {
-            QoS::AtMostOnce => {}
-            QoS::AtLeastOnce => put_ack(version, PUBACK, ack.packet_id, ack.reason, out),
-            QoS::ExactlyOnce => {
-                if version.is_v5() && ack.reason.is_error() {
-                    // A PUBREC with a failure ends the exchange [MQTT 5.0, section 4.3.3].
-                    self.received.remove(&ack.packet_id);
-                }
-                put_ack(version, PUBREC, ack.packet_id, ack.reason, out);
-            }
+    fn send(&mut self, answer: &Answer, version: Version, out: &mut BytesMut) {
+        if let Answer::PubRec(packet_id, reason) = answer
+            && version.is_v5()
+            && reason.is_error()
+        {
+            // A PUBREC with a failure ends the exchange [MQTT 5.0, section 4.3.3].
+            self.received.remove(packet_id);
         }
+        answer.put(version, out);
     }
 
-    /// PUBREL arrived. An unknown packet id is answered too: PUBCOMP is what lets the client forget it.
-    pub(super) fn released(&mut self, version: Version, packet_id: PacketId, out: &mut BytesMut) {
-        let reason = if self.received.remove(&packet_id) {
-            ReasonCode::Success
-        } else {
-            ReasonCode::PacketIdentifierNotFound
-        };
-        put_ack(version, PUBCOMP, packet_id, reason, out);
+    /// PUBREL arrived. False: the packet id is not known, and answered at once, because PUBCOMP is what lets the client
+    /// forget it.
+    pub(super) fn released(&mut self, version: Version, packet_id: PacketId, out: &mut BytesMut) -> bool {
+        let known = self.received.remove(&packet_id);
+        if !known {
+            put_ack(version, PUBCOMP, packet_id, ReasonCode::PacketIdentifierNotFound, out);
+        }
+        known
+    }
+
+    pub(super) fn restore(&mut self, received: impl IntoIterator<Item = PacketId>) {
+        self.received.extend(received);
     }
 
     pub(super) fn next_due(&self) -> Option<u64> {
-        self.pending.front().map(|ack| ack.not_before)
+        self.pending.front().map(|next| next.not_before)
     }
 
     pub(super) fn waiting(&self) -> usize {
