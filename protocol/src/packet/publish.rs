@@ -85,7 +85,7 @@ fn is_plain(topic: &[u8]) -> bool {
 const fn suspects(word: u64) -> u64 {
     const ONES: u64 = 0x0101_0101_0101_0101;
     const HIGH: u64 = 0x8080_8080_8080_8080;
-    let (plus, hash) = (word ^ ONES * b'+' as u64, word ^ ONES * b'#' as u64);
+    let (plus, hash) = (word ^ (ONES * b'+' as u64), word ^ (ONES * b'#' as u64));
     let null = word.wrapping_sub(ONES) & !word;
     let plus = plus.wrapping_sub(ONES) & !plus;
     let hash = hash.wrapping_sub(ONES) & !hash;
