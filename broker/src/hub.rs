@@ -66,7 +66,10 @@ impl Hub {
                 inflight_messages_max: at_least_one(limits.inflight_messages),
                 packet_bytes_max: NonZeroU32::new(packet_bytes).unwrap_or(NonZeroU32::MAX),
                 topic_alias_maximum: limits.topic_alias_maximum,
-                keep_alive_max_seconds: limits.keep_alive_max_seconds,
+                // The most that CONNECT can ask for is no limit: whoever wants no keep-alive gets none.
+                keep_alive_max_seconds: Some(limits.keep_alive_max_seconds)
+                    .filter(|most| *most < u16::MAX)
+                    .unwrap_or(0),
                 session_expiry_max_seconds: limits.session_expiry_max_seconds,
             },
             packet_limits: codec::Limits {

@@ -216,7 +216,7 @@ async fn admit(hub: &Hub, connect: &Connect, address: SocketAddr) -> Result<Admi
         answered(refusal.reason, counted, refusal.to_string())
     })?;
     let (online, offline) = hub.registry.counts();
-    if online + offline >= hub.limits.sessions && !hub.registry.contains(&negotiated.client_id) {
+    if online + offline >= hub.limits.sessions && !hub.registry.knows(&negotiated.client_id) {
         let detail = "the limit of sessions is reached".to_owned();
         return Err(answered(ReasonCode::QuotaExceeded, RefusalReason::ServerBusy, detail));
     }

@@ -196,8 +196,8 @@ impl Registry {
         }
     }
 
-    /// Whether there is a session of this client.
-    pub fn contains(&self, client_id: &ClientId) -> bool {
+    /// Whether the client has a session, with or without a connection.
+    pub fn knows(&self, client_id: &ClientId) -> bool {
         self.shard(client_id).lock().contains_key(client_id)
     }
 
