@@ -14,7 +14,7 @@ use crate::{
     hub::Hub,
     metrics::{Metrics, MetricsSource},
     net::{Doorman, Listener, tls},
-    storage::{MemoryStore, Store},
+    storage::{MemoryStore, Recovered, Store},
 };
 
 /// How often sessions are looked at for expiry, and gauges brought up to date. Expiry intervals are whole seconds.
@@ -88,10 +88,11 @@ impl Broker {
         readiness: &Readiness,
         sources: Vec<Arc<dyn MetricsSource>>,
     ) -> Result<Self, StartError> {
-        Self::start_with_store(config, readiness, sources, Arc::new(MemoryStore)).await
+        let (store, recovered) = (Arc::new(MemoryStore), Recovered::default());
+        Self::start_with_store(config, readiness, sources, store, recovered).await
     }
 
-    /// As [`Self::start`], with this store.
+    /// As [`Self::start`], with this store, and what it gave back when it was opened.
     ///
     /// # Errors
     /// As [`Self::start`].
@@ -100,6 +101,7 @@ impl Broker {
         readiness: &Readiness,
         sources: Vec<Arc<dyn MetricsSource>>,
         store: Arc<dyn Store>,
+        recovered: Recovered,
     ) -> Result<Self, StartError> {
         let ready = readiness.component("broker");
         ready.not_ready("starting");
@@ -111,7 +113,14 @@ impl Broker {
         let metrics = Metrics::new();
         let listeners = config.listeners.iter().map(listen).collect::<Result<Vec<_>, _>>()?;
         let access = Arc::new(AccessHandle::new(access));
-        let hub = Arc::new(Hub::new(&config.limits, access, store, Arc::clone(&metrics))?);
+        let hub = Arc::new(Hub::new(
+            &config.limits,
+            &config.delivery,
+            access,
+            store,
+            Arc::clone(&metrics),
+            recovered,
+        )?);
         let admin = config
             .admin
             .map(|address| {

@@ -15,7 +15,8 @@ use gaugeline_protocol::{
 };
 
 use super::{
-    CachedTopic, DeliveryOptions, Draft, Frames, Mailbox, MailboxId, Message, Pushed, Stamp, Wire, targets::Target,
+    CachedTopic, DeliveryOptions, Draft, Frames, Mailbox, MailboxId, Message, Pushed, Stamp, Wire,
+    targets::Target,
 };
 
 /// Payloads up to this size are copied into each receiver's mailbox; of larger ones all receivers share one copy.
@@ -61,6 +62,8 @@ pub struct Routed {
     pub dropped: u64,
     /// Of those, what storage was told of: the session, and how many messages at the end of the run.
     pub refused: Vec<(MailboxId, usize)>,
+    /// Older messages that had to make room.
+    pub evicted: Vec<(MailboxId, Stamp)>,
 }
 
 /// Someone that a run is delivered to, and how.
@@ -175,9 +178,10 @@ struct Sending<'r, 'a, S> {
 }
 
 impl<S: Fn() -> Stamp> Sending<'_, '_, S> {
-    fn messages(&mut self) -> &[Arc<Message>] {
+    /// Makes the messages, if nobody has yet.
+    fn messages(&mut self) {
         let (run, stamp) = (self.run, &self.stamp);
-        self.messages.get_or_insert_with(|| run.messages(stamp))
+        self.messages.get_or_insert_with(|| run.messages(stamp));
     }
 }
 
@@ -234,22 +238,28 @@ impl Fanout {
             if kept || !sending.plain || options.subscription_ids.is_some() {
                 break;
             }
-            let Some(frames) = self.classes.frames(version, options.qos, options.retain, sending) else { break };
+            let Some(frames) = self.classes.frames(version, options.qos, options.retain, sending) else {
+                break;
+            };
             if let Some(pushed) = mailbox.push_frames(wire, frames, &mut self.wakers) {
                 self.account(mailbox, pushed, false, &mut sending.routed);
                 return;
             }
         }
-        let pushed = mailbox.push_messages(sending.messages(), &options, &mut self.wakers);
-        self.account(mailbox, pushed, kept, &mut sending.routed);
+        sending.messages();
+        let Sending { messages: Some(messages), routed, .. } = sending else { return };
+        let pushed = mailbox.push_messages(messages, &options, &mut self.wakers, &mut routed.evicted);
+        self.account(mailbox, pushed, kept, routed);
     }
 
     fn send_share<S: Fn() -> Stamp>(&mut self, share: &Share, sending: &mut Sending<'_, '_, S>) {
         let Share { message, to: Addressee { mailbox, options } } = share;
         sending.routed.receivers += 1;
-        let Some(message) = sending.messages().get(*message..=*message) else { return };
-        let pushed = mailbox.push_messages(message, options, &mut self.wakers);
-        self.account(mailbox, pushed, mailbox.keeps(options.qos), &mut sending.routed);
+        sending.messages();
+        let Sending { messages: Some(messages), routed, .. } = sending else { return };
+        let Some(message) = messages.get(*message..=*message) else { return };
+        let pushed = mailbox.push_messages(message, options, &mut self.wakers, &mut routed.evicted);
+        self.account(mailbox, pushed, mailbox.keeps(options.qos), routed);
     }
 
     fn account(&mut self, mailbox: &Arc<Mailbox>, pushed: Pushed, kept: bool, routed: &mut Routed) {

@@ -21,7 +21,7 @@ use bytes::BytesMut;
 use gaugeline_protocol::{QoS, Version};
 use parking_lot::Mutex;
 
-use super::{Delivery, DeliveryOptions, Message};
+use super::{Delivery, DeliveryOptions, Message, Stamp};
 use crate::auth::Identity;
 
 /// Names a mailbox, and so the session whose messages it holds, for ever: storage refers to it.
@@ -131,6 +131,19 @@ pub struct MailboxOptions {
     pub queues_qos0: bool,
     /// Messages are delivered at the QoS of the subscription, even if they were published at a lower one.
     pub upgrades_qos: bool,
+    /// What happens to messages that find no room.
+    pub overflow: Overflow,
+}
+
+/// What happens to a message above QoS 0 that finds a mailbox full.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Overflow {
+    /// It is refused, and its publisher told: nothing that was acknowledged is lost.
+    #[default]
+    RejectNewest,
+    /// It takes the place of the oldest ones, which are lost although they were acknowledged.
+    DropOldest,
 }
 
 /// How much a mailbox holds, what its owner has taken out but not sent included.
@@ -326,11 +339,14 @@ impl Mailbox {
     }
 
     /// Pushes messages that are encoded when they are sent, all with the same options.
+    ///
+    /// Messages that had to make room for them are added to `evicted`.
     pub fn push_messages(
         &self,
         messages: &[Arc<Message>],
         options: &DeliveryOptions,
         wakers: &mut Vec<Waker>,
+        evicted: &mut Vec<(MailboxId, Stamp)>,
     ) -> Pushed {
         let mut state = self.state.lock();
         if state.closed || (!self.keeps(options.qos) && self.wire() == Wire::Offline) {
@@ -339,6 +355,10 @@ impl Mailbox {
         let mut dropped = 0;
         for message in messages {
             // Once one finds no room, those behind it do not either: no message overtakes another.
+            if dropped == 0 && self.options.overflow == Overflow::DropOldest && options.qos != QoS::AtMostOnce
+            {
+                self.make_room(&mut state, message.size(), evicted);
+            }
             if dropped > 0 || self.lacks_room_for(&state, message.size(), 1, options.qos) {
                 dropped += 1;
             } else {
@@ -454,6 +474,16 @@ impl Mailbox {
         self.total.update(std::mem::replace(&mut state.counted, now), now);
     }
 
+    /// Drops the oldest deliveries until a message of this size has room, or nothing is left to drop.
+    fn make_room(&self, state: &mut State, bytes: usize, evicted: &mut Vec<(MailboxId, Stamp)>) {
+        while self.lacks_room_for(state, bytes, 1, QoS::AtLeastOnce)
+            && let Some(stamp) = state.contents.pop_oldest_delivery()
+        {
+            evicted.push((self.id, stamp));
+            self.count(state);
+        }
+    }
+
     /// QoS 0 to a lagging owner is dropped at the stall limit, so that the rest of the room is left to messages that
     /// were promised.
     fn lacks_room_for(&self, state: &State, bytes: usize, messages: usize, qos: QoS) -> bool {
@@ -491,6 +521,16 @@ impl State {
 }
 
 impl Contents {
+    /// Drops the delivery at the front; `None` if something else is there.
+    fn pop_oldest_delivery(&mut self) -> Option<Stamp> {
+        if !matches!(self.entries.front(), Some(Entry::Delivery(_))) {
+            return None;
+        }
+        let Some(Entry::Delivery(oldest)) = self.entries.pop_front() else { return None };
+        self.sent(1, oldest.message.size());
+        Some(oldest.message.stamp())
+    }
+
     /// Something at the front has been sent.
     pub fn sent(&mut self, messages: usize, bytes: usize) {
         self.messages = self.messages.saturating_sub(messages);

@@ -31,10 +31,11 @@ use parking_lot::RwLock;
 
 pub use fanout::{Addressee, Fanout, Routed, Run, Share};
 pub use mailbox::{
-    Contents, Entry, Frames, Mailbox, MailboxId, MailboxIds, MailboxLimits, MailboxOptions, Pushed, QueueTotal, Wire,
+    Contents, Entry, Frames, Mailbox, MailboxId, MailboxIds, MailboxLimits, MailboxOptions, Overflow, Pushed,
+    QueueTotal, Wire,
 };
 pub use match_cache::{CachedTopic, MatchCache};
-pub use message::{Delivery, DeliveryOptions, Draft, Message, Stamp, Stamper};
+pub use message::{Delivery, DeliveryOptions, Draft, Message, RECEIVE_STAMP, Stamp, Stamper};
 pub use retained::{Page, Retained, RetainedFull, RetainedLimits};
 pub use targets::Targets;
 

@@ -155,6 +155,12 @@ impl Registry {
         None
     }
 
+    /// Parks a session that an earlier process left.
+    pub fn restore(&self, client_id: ClientId, parked: Box<Parked>) {
+        self.offline.fetch_add(1, Ordering::Relaxed);
+        self.shard(&client_id).lock().insert(client_id, Slot::Offline(parked));
+    }
+
     /// Takes out a parked session whose time has come.
     pub fn remove_expired(&self, client_id: &ClientId, now: Instant) -> Option<Box<Parked>> {
         let mut shard = self.shard(client_id).lock();

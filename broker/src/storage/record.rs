@@ -2,11 +2,7 @@
 
 use std::sync::Arc;
 
-use gaugeline_protocol::{
-    ClientId, PacketId, QoS, TopicFilter,
-    packet::Will,
-    session::Subscription,
-};
+use gaugeline_protocol::{ClientId, PacketId, QoS, TopicFilter, packet::Will, session::Subscription};
 
 use crate::router::{MailboxId, Message, Stamp};
 

@@ -20,6 +20,13 @@ pub enum Event<'a, M> {
         /// The topic that a topic alias stands for, when the packet named none.
         alias: Option<Arc<str>>,
     },
+    /// A message of QoS 2 that was routed before came again: the broker answers with [`super::Answer::PubRec`].
+    Repeated {
+        /// The exchange.
+        packet_id: PacketId,
+        /// Where storage must be before that.
+        not_before: u64,
+    },
     /// Subscriptions to decide on; the broker answers with a SUBACK.
     Subscribe(Subscribe),
     /// Subscriptions to end; the broker answers with an UNSUBACK.

@@ -1,14 +1,14 @@
 //! Messages from the client: topic aliases, the receive window, QoS 2 without duplicates, acknowledgements in order.
 
 use std::{
-    collections::{BTreeSet, VecDeque},
+    collections::{BTreeMap, VecDeque},
     num::NonZeroU16,
     sync::Arc,
 };
 
 use bytes::BytesMut;
 
-use super::{Answer, Event, Negotiated, PUBCOMP, PUBREC, Violation, put_ack};
+use super::{Answer, Event, Negotiated, PUBCOMP, Violation, put_ack};
 use crate::{PacketId, QoS, ReasonCode, Version, packet::Publish};
 
 /// An answer, and where storage must be before it leaves.
@@ -18,13 +18,23 @@ struct Pending {
     not_before: u64,
 }
 
+/// A message of QoS 2 between its PUBLISH and its PUBREL.
+#[derive(Debug, Clone, Copy)]
+struct Exchange {
+    /// Where storage must be before PUBREC may say that the message is safe.
+    not_before: u64,
+    counted: bool,
+}
+
 #[derive(Debug)]
 pub(super) struct Inbound {
     receive_maximum: u16,
     topic_alias_maximum: u16,
     /// QoS 2 packet ids between PUBLISH and PUBREL: a second PUBLISH with one of them is a duplicate. Survives the
     /// connection.
-    received: BTreeSet<PacketId>,
+    received: BTreeMap<PacketId, Exchange>,
+    /// How many of them were sent on this connection, and so count in its receive window [MQTT 5.0, section 4.9].
+    counted: usize,
     /// Answers in the order in which they were decided, and so acknowledgements in the order of their PUBLISH packets.
     pending: VecDeque<Pending>,
     /// How many of `pending` are PUBACKs: messages of QoS 2 are counted by `received`.
@@ -38,7 +48,8 @@ impl Inbound {
         Self {
             receive_maximum: negotiated.receive_maximum.get(),
             topic_alias_maximum: negotiated.topic_alias_maximum,
-            received: BTreeSet::new(),
+            received: BTreeMap::new(),
+            counted: 0,
             pending: VecDeque::new(),
             pending_qos1: 0,
             aliases: Vec::new(),
@@ -46,7 +57,10 @@ impl Inbound {
     }
 
     pub(super) fn resume(&mut self, negotiated: &Negotiated) {
-        let received = std::mem::take(&mut self.received);
+        let mut received = std::mem::take(&mut self.received);
+        for exchange in received.values_mut() {
+            exchange.counted = false;
+        }
         *self = Self { received, ..Self::new(negotiated) };
     }
 
@@ -54,33 +68,37 @@ impl Inbound {
         &mut self,
         version: Version,
         publish: Publish<'a>,
-        out: &mut BytesMut,
     ) -> Result<Event<'a, M>, Violation> {
         let alias = match publish.properties.topic_alias {
             None => None,
             Some(alias) => self.resolve(alias, publish.topic)?,
         };
         let Some(packet_id) = publish.packet_id else { return Ok(Event::Publish { publish, alias }) };
-        let duplicate = publish.qos == QoS::ExactlyOnce && self.received.contains(&packet_id);
-        if !duplicate
-            && version.is_v5()
-            && self.pending_qos1 + self.received.len() >= usize::from(self.receive_maximum)
-        {
-            return Err(Violation::Protocol {
-                reason: ReasonCode::ReceiveMaximumExceeded,
-                detail: "more unacknowledged messages than the receive maximum [MQTT-3.3.4-7]",
-            });
-        }
-        if duplicate {
-            // [MQTT-4.3.3-10]: answered again, but not routed again.
-            let waits = |pending: &Pending| matches!(pending.answer, Answer::PubRec(id, _) if id == packet_id);
-            if !self.pending.iter().any(waits) {
-                put_ack(version, PUBREC, packet_id, ReasonCode::Success, out);
+        let known = if publish.qos == QoS::ExactlyOnce { self.received.get_mut(&packet_id) } else { None };
+        let repeated = known.as_ref().map(|exchange| exchange.not_before);
+        if known.is_none_or(|exchange| !exchange.counted) {
+            if version.is_v5() && self.pending_qos1 + self.counted >= usize::from(self.receive_maximum) {
+                return Err(Violation::Protocol {
+                    reason: ReasonCode::ReceiveMaximumExceeded,
+                    detail: "more unacknowledged messages than the receive maximum [MQTT-3.3.4-7]",
+                });
             }
-            return Ok(Event::Handled);
+            self.counted += usize::from(publish.qos == QoS::ExactlyOnce);
+        }
+        if let Some(not_before) = repeated {
+            // [MQTT-4.3.3-10]: answered again, but not routed again.
+            if let Some(exchange) = self.received.get_mut(&packet_id) {
+                exchange.counted = true;
+            }
+            let waits =
+                |pending: &Pending| matches!(pending.answer, Answer::PubRec(id, _) if id == packet_id);
+            if self.pending.iter().any(waits) {
+                return Ok(Event::Handled);
+            }
+            return Ok(Event::Repeated { packet_id, not_before });
         }
         if publish.qos == QoS::ExactlyOnce {
-            self.received.insert(packet_id);
+            self.received.insert(packet_id, Exchange { not_before: 0, counted: true });
         }
         Ok(Event::Publish { publish, alias })
     }
@@ -121,6 +139,11 @@ impl Inbound {
             self.send(&answer, version, out);
             return;
         }
+        if let Answer::PubRec(packet_id, _) = &answer
+            && let Some(exchange) = self.received.get_mut(packet_id)
+        {
+            exchange.not_before = not_before;
+        }
         self.pending_qos1 += usize::from(matches!(answer, Answer::PubAck(..)));
         self.pending.push_back(Pending { answer, not_before });
         self.release(version, durable, out);
@@ -141,7 +164,7 @@ impl Inbound {
             && reason.is_error()
         {
             // A PUBREC with a failure ends the exchange [MQTT 5.0, section 4.3.3].
-            self.received.remove(packet_id);
+            self.forget(*packet_id);
         }
         answer.put(version, out);
     }
@@ -149,15 +172,22 @@ impl Inbound {
     /// PUBREL arrived. False: the packet id is not known, and answered at once, because PUBCOMP is what lets the client
     /// forget it.
     pub(super) fn released(&mut self, version: Version, packet_id: PacketId, out: &mut BytesMut) -> bool {
-        let known = self.received.remove(&packet_id);
+        let known = self.forget(packet_id);
         if !known {
             put_ack(version, PUBCOMP, packet_id, ReasonCode::PacketIdentifierNotFound, out);
         }
         known
     }
 
+    fn forget(&mut self, packet_id: PacketId) -> bool {
+        let exchange = self.received.remove(&packet_id);
+        self.counted -= usize::from(exchange.is_some_and(|exchange| exchange.counted));
+        exchange.is_some()
+    }
+
     pub(super) fn restore(&mut self, received: impl IntoIterator<Item = PacketId>) {
-        self.received.extend(received);
+        let exchanges = received.into_iter().map(|id| (id, Exchange { not_before: 0, counted: false }));
+        self.received.extend(exchanges);
     }
 
     pub(super) fn next_due(&self) -> Option<u64> {

@@ -112,7 +112,7 @@ impl<M: Message> Session<M> {
         out: &mut BytesMut,
     ) -> Result<Event<'a, M>, Violation> {
         match packet {
-            Packet::Publish(publish) => self.inbound.publish(self.negotiated.version, publish, out),
+            Packet::Publish(publish) => self.inbound.publish(self.negotiated.version, publish),
             Packet::PubAck(ack) => Ok(Event::Settled(self.outbound.acknowledged(ack.packet_id))),
             Packet::PubRec(ack) => Ok(self.outbound.received(self.negotiated.version, &ack, out)),
             Packet::PubRel(ack) => {
@@ -253,6 +253,16 @@ impl<M: Message> Session<M> {
     /// Whether [`Self::resend`] would send something now.
     pub fn may_resend(&self) -> bool {
         self.outbound.may_resend()
+    }
+
+    /// The messages on their way to the client that are kept to be sent again.
+    pub fn messages_mut(&mut self) -> impl Iterator<Item = &mut M> {
+        self.outbound.messages_mut()
+    }
+
+    /// A message that cannot be sent again, because the new connection takes only smaller packets: it is dropped.
+    pub fn poll_given_up(&mut self) -> Option<M> {
+        self.outbound.given_up()
     }
 
     /// How many messages to the client are not settled yet.

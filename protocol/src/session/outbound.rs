@@ -62,6 +62,8 @@ pub(super) struct Outbound<M> {
     unsettled: usize,
     /// The first slot that [`Self::resend`] has not looked at yet; everything before was sent on this connection.
     resend_from: usize,
+    /// Messages that are too large for the new connection.
+    given_up: Vec<M>,
 }
 
 /// As many slots as there are packet ids [MQTT-2.2.1-4].
@@ -77,7 +79,12 @@ impl<M: Message> Outbound<M> {
             outstanding: 0,
             unsettled: 0,
             resend_from: 0,
+            given_up: Vec::new(),
         }
+    }
+
+    pub(super) fn given_up(&mut self) -> Option<M> {
+        self.given_up.pop()
     }
 
     pub(super) fn resume(&mut self, negotiated: &Negotiated) {
@@ -194,7 +201,11 @@ impl<M: Message> Outbound<M> {
 
     /// Puts back what an earlier process had on its way, in the order in which it was sent; `None` is a message of which
     /// only PUBREL remains. To be followed by a resumption.
-    pub(super) fn restore(&mut self, inflight: impl IntoIterator<Item = (PacketId, Option<M>)>, now: Instant) {
+    pub(super) fn restore(
+        &mut self,
+        inflight: impl IntoIterator<Item = (PacketId, Option<M>)>,
+        now: Instant,
+    ) {
         for (packet_id, message) in inflight {
             if self.slots.is_empty() {
                 self.oldest = packet_id;
@@ -254,10 +265,11 @@ impl<M: Message> Outbound<M> {
                 (Stage::AwaitsPubAck | Stage::AwaitsPubRec, Some(message)) => {
                     let outgoing =
                         Outgoing { dup: true, packet_id: Some(packet_id), ..message.outgoing(now) };
-                    // It could be encoded once, so it can be encoded again; a smaller maximum packet size of the new
-                    // connection leaves it in its slot for the next one.
                     if outgoing.len(version) > self.packet_bytes_max || outgoing.encode(version, out).is_err()
                     {
+                        slot.stage = Stage::Settled;
+                        self.unsettled -= 1;
+                        self.given_up.extend(slot.message.take());
                         continue;
                     }
                 }
@@ -266,7 +278,12 @@ impl<M: Message> Outbound<M> {
             slot.sent = true;
             self.outstanding += 1;
         }
+        self.forget_settled();
         self.resend_from >= self.slots.len()
+    }
+
+    pub(super) fn messages_mut(&mut self) -> impl Iterator<Item = &mut M> {
+        self.slots.iter_mut().filter_map(|slot| slot.message.as_mut())
     }
 }
 
