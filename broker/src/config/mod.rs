@@ -14,6 +14,7 @@ use std::{
 };
 
 pub use self::limits::Limits;
+pub use crate::router::Overflow;
 pub use crate::{
     file_error::FileError as ConfigError,
     net::tls::{TlsConfig, TlsVersions},

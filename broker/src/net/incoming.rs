@@ -244,6 +244,12 @@ impl Connection {
     /// A queue that must not lose the messages is full, and MQTT 3 has no word for it: the client gets no
     /// acknowledgement, waits a while, and is cut off, so that it keeps the messages and comes back.
     fn refuse_unacknowledged(&mut self, run: &Run<'_>) {
+        for packet_id in run.publishes.iter().filter_map(|publish| publish.packet_id) {
+            // Sent again, it is to be routed again.
+            if self.session.forget_received(packet_id) && self.mailbox.is_persistent() {
+                self.hub.store.append(Record::Released { session: self.mailbox.id(), packet_id });
+            }
+        }
         if run.publishes.iter().any(|publish| publish.packet_id.is_some()) && self.refused_until.is_none() {
             log::refused(
                 &self.identity,

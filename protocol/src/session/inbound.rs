@@ -179,7 +179,7 @@ impl Inbound {
         known
     }
 
-    fn forget(&mut self, packet_id: PacketId) -> bool {
+    pub(super) fn forget(&mut self, packet_id: PacketId) -> bool {
         let exchange = self.received.remove(&packet_id);
         self.counted -= usize::from(exchange.is_some_and(|exchange| exchange.counted));
         exchange.is_some()

@@ -198,6 +198,12 @@ impl<M: Message> Session<M> {
         self.answer(answer, not_before, durable, out);
     }
 
+    /// A message of QoS 2 was not taken, and the version has no way to say so: the client will send it again. False if
+    /// there is no such exchange.
+    pub fn forget_received(&mut self, packet_id: PacketId) -> bool {
+        self.inbound.forget(packet_id)
+    }
+
     /// Sends an answer when every earlier one has left and storage, which is at `durable` now, has reached `not_before`.
     pub fn answer(&mut self, answer: Answer, not_before: u64, durable: u64, out: &mut BytesMut) {
         self.inbound.answer(answer, not_before, self.negotiated.version, durable, out);
