@@ -174,6 +174,9 @@ impl Broker {
             self.hub.registry.vacate_all(ReasonCode::ServerShuttingDown);
             tokio::time::sleep(SHUTDOWN_POLL_INTERVAL).await;
         }
+        let store = Arc::clone(&self.hub.store);
+        // It fails only if the store panics, and then there is nothing left to save.
+        tokio::task::spawn_blocking(move || store.close()).await.ok();
         self.doorman.inside()
     }
 }

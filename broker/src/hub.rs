@@ -334,8 +334,13 @@ impl Hub {
             if let Some(parked) = self.registry.remove_expired(&client_id, now) {
                 tracing::info!(client = %client_id, "session ended: its expiry interval has passed");
                 self.end_session(*parked, now);
-            } else if let Some((mailbox, pending)) = self.registry.take_due_will(&client_id, now) {
-                self.publish_will(&mailbox, &pending.will, now);
+            } else if let Some(due) = self.registry.take_due_will(&client_id, now) {
+                self.publish_will(&due.mailbox, &due.will, now);
+                self.store.append(Record::SessionParked {
+                    session: due.mailbox.id(),
+                    expires_at: due.expires_at.map(|at| self.anchor.to_wall_nanoseconds(at)),
+                    will: None,
+                });
             }
         }
     }

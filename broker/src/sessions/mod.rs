@@ -5,5 +5,5 @@ mod registry;
 mod seat;
 
 pub use expiry::Expiry;
-pub use registry::{Claim, Parked, PendingWill, Registry};
+pub use registry::{Claim, DueWill, Parked, PendingWill, Registry};
 pub use seat::Seat;

@@ -53,6 +53,17 @@ pub struct PendingWill {
     pub due: Instant,
 }
 
+/// A will whose time has come, and the parked session that left it.
+#[derive(Debug)]
+pub struct DueWill {
+    /// The will.
+    pub will: Box<Will>,
+    /// The session's mailbox.
+    pub mailbox: Arc<Mailbox>,
+    /// When the session ends.
+    pub expires_at: Option<Instant>,
+}
+
 #[derive(Debug)]
 enum Slot {
     Online { seat: Arc<Seat>, heir: Option<Heir> },
@@ -176,10 +187,11 @@ impl Registry {
     }
 
     /// Takes a due will out of a parked session.
-    pub fn take_due_will(&self, client_id: &ClientId, now: Instant) -> Option<(Arc<Mailbox>, PendingWill)> {
+    pub fn take_due_will(&self, client_id: &ClientId, now: Instant) -> Option<DueWill> {
         match self.shard(client_id).lock().get_mut(client_id) {
             Some(Slot::Offline(parked)) if parked.will.as_ref().is_some_and(|will| will.due <= now) => {
-                parked.will.take().map(|will| (Arc::clone(&parked.mailbox), will))
+                let PendingWill { will, .. } = parked.will.take()?;
+                Some(DueWill { will, mailbox: Arc::clone(&parked.mailbox), expires_at: parked.expires_at })
             }
             _ => None,
         }
