@@ -14,6 +14,7 @@ use crate::{
     hub::Hub,
     metrics::{Metrics, MetricsSource},
     net::{Doorman, Listener, tls},
+    sessions::Absentees,
     storage::{MemoryStore, Recovered, Store},
 };
 
@@ -198,9 +199,16 @@ fn listen(config: &ListenerConfig) -> Result<Listener, StartError> {
 async fn keep_house(hub: Arc<Hub>) {
     let mut interval = tokio::time::interval(HOUSEKEEPING_INTERVAL);
     interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut absentees = Absentees::default();
     loop {
         interval.tick().await;
         hub.expire(clock::now());
+        let now_nanoseconds = clock::wall_nanoseconds();
+        let absence = absentees.look(&hub.registry, now_nanoseconds);
+        let oldest = absence.oldest.map_or(now_nanoseconds, |stamp| stamp.nanoseconds());
+        let age_seconds = now_nanoseconds.saturating_sub(oldest) / 1_000_000_000;
+        hub.metrics.absent_queue_fullest_percent.set(absence.fullest_percent.into());
+        hub.metrics.absent_queue_oldest_seconds.set(i64::try_from(age_seconds).unwrap_or(i64::MAX));
         let (online, offline) = hub.registry.counts();
         let (retained, bytes) = hub.router.retained().size();
         let gauge = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);

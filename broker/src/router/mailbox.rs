@@ -462,6 +462,19 @@ impl Mailbox {
         self.count(&mut state);
     }
 
+    /// How full it is, in percent of the nearer of its limits, and the stamp of the oldest message that waits.
+    pub fn fullness(&self) -> (u8, Option<Stamp>) {
+        let state = self.state.lock();
+        let messages = state.contents.messages + state.held_messages;
+        let percent = |used: usize, most: usize| used.saturating_mul(100) / most.max(1);
+        let fuller = percent(messages, self.limits.messages).max(percent(state.bytes(), self.limits.bytes));
+        let oldest = state.contents.entries.iter().find_map(|entry| match entry {
+            Entry::Delivery(delivery) => Some(delivery.message.stamp()),
+            Entry::Run { .. } | Entry::Frame { .. } => None,
+        });
+        (u8::try_from(fuller.min(100)).unwrap_or(100), oldest)
+    }
+
     /// How many messages and bytes are waiting, what the owner holds included.
     pub fn waiting(&self) -> (usize, usize) {
         let state = self.state.lock();

@@ -197,6 +197,17 @@ impl Registry {
         }
     }
 
+    /// Looks at every session without a connection, a shard at a time.
+    pub fn for_each_parked(&self, mut look: impl FnMut(&ClientId, &Parked)) {
+        for shard in &self.shards {
+            for (client_id, slot) in shard.lock().iter() {
+                if let Slot::Offline(parked) = slot {
+                    look(client_id, parked);
+                }
+            }
+        }
+    }
+
     /// Tells every connection to end.
     pub fn vacate_all(&self, reason: ReasonCode) {
         for shard in &self.shards {
