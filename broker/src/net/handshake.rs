@@ -55,8 +55,8 @@ pub(super) async fn welcome(
     entrance: Entrance,
 ) {
     let limit = Duration::from_secs(hub.limits.connect_timeout_seconds);
-    let secured = tokio::time::timeout(limit, secure(&hub, socket, tls)).await;
     let started = clock::now();
+    let secured = tokio::time::timeout(limit, secure(&hub, socket, tls)).await;
     let mut stream = match secured {
         Ok(Ok(stream)) => stream,
         Ok(Err(refused)) => return refuse(&hub, None, None, address, &refused),
