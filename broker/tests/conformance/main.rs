@@ -29,6 +29,9 @@ macro_rules! scenarios {
 
 mod connecting;
 mod quality;
+mod retained;
 mod sessions;
+mod shared;
+mod subscriptions;
 mod support;
 mod takeover;
