@@ -69,8 +69,8 @@ fn describe_io(error: &io::Error) -> String {
         io::ErrorKind::ConnectionRefused => {
             "connection refused: nobody listens there; check --host and --port".into()
         }
-        io::ErrorKind::ConnectionReset => {
-            "the broker reset the connection: look at its log for the reason".into()
+        io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => {
+            "the broker broke the connection off: look at its log for the reason".into()
         }
         io::ErrorKind::AddrNotAvailable => {
             "no free local port: wait a minute for old connections to expire, or use fewer connections".into()
