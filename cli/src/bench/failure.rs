@@ -82,7 +82,7 @@ fn describe_io(error: &io::Error) -> String {
 fn advise_tls(error: &rustls::Error) -> &'static str {
     use rustls::{AlertDescription, CertificateError, Error};
     match error {
-        Error::InvalidCertificate(CertificateError::UnknownIssuer) => {
+        Error::InvalidCertificate(CertificateError::UnknownIssuer | CertificateError::BadSignature) => {
             "--cafile does not hold the authority that signed the broker's certificate"
         }
         Error::InvalidCertificate(

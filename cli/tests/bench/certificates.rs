@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path};
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use tempfile::TempDir;
 
 /// The PEM files `ca.crt`, `server.crt`, `server.key` and `other.crt`.
@@ -14,7 +14,7 @@ impl Certificates {
     /// Makes them, for the name localhost.
     pub(crate) fn new() -> Self {
         let directory = tempfile::tempdir().expect("a directory");
-        let authority = authority();
+        let authority = authority("trusted");
         let key = KeyPair::generate().expect("a key");
         let names = vec!["localhost".to_owned()];
         let server =
@@ -23,7 +23,7 @@ impl Certificates {
             ("ca.crt", authority.pem()),
             ("server.crt", server.pem()),
             ("server.key", key.serialize_pem()),
-            ("other.crt", self::authority().pem()),
+            ("other.crt", self::authority("other").pem()),
         ] {
             fs::write(directory.path().join(name), pem).expect("written");
         }
@@ -44,8 +44,9 @@ impl Certificates {
     }
 }
 
-fn authority() -> CertifiedIssuer<'static, KeyPair> {
+fn authority(name: &str) -> CertifiedIssuer<'static, KeyPair> {
     let mut params = CertificateParams::default();
+    params.distinguished_name.push(DnType::CommonName, name);
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     CertifiedIssuer::self_signed(params, KeyPair::generate().expect("a key")).expect("self-signed")
 }

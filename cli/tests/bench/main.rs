@@ -134,7 +134,11 @@ fn connects_and_idle_connections_are_measured() {
 #[test]
 fn tls_and_passwords_are_spoken_and_their_refusals_explained() {
     let certificates = Certificates::new();
-    let broker = Mosquitto::start_with_user("sensor", "secret", &certificates.mosquitto_lines());
+    let broker = Mosquitto::start_with_user(
+        "sensor",
+        "secret",
+        &(certificates.mosquitto_lines() + "max_queued_messages 0\n"),
+    );
     let directory = certificates.path().display();
     let login = format!("--user sensor --password-file {directory}/password");
     std::fs::write(certificates.path().join("password"), "secret\n").expect("written");
