@@ -51,17 +51,24 @@ pub(super) enum Broken {
 impl Broken {
     /// What ended a connection before the broker's CONNACK often has a reason that the bare error hides.
     pub(super) fn advise_unopened(&self, tls: bool) -> &'static str {
-        match self {
-            Self::Closed if tls => {
-                " before it answered CONNECT: is this a TLS port of MQTT, and does it ask for a client certificate?"
-            }
-            Self::Closed => {
-                " before it answered CONNECT: does the port expect --tls, or another --mqtt version?"
-            }
-            Self::NotMqtt(_) if !tls => " Does the port expect --tls?",
-            _ => "",
+        let is_broken_off = match self {
+            Self::Closed | Self::NotMqtt(_) => true,
+            Self::Io(error) => is_broken_off(error),
+            _ => false,
+        };
+        match (is_broken_off, tls) {
+            (true, true) => "; is this a TLS port of MQTT, and does it ask for a client certificate?",
+            (true, false) => "; does the port expect --tls, or another --mqtt version?",
+            (false, _) => "",
         }
     }
+}
+
+fn is_broken_off(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe | io::ErrorKind::UnexpectedEof
+    )
 }
 
 fn describe_io(error: &io::Error) -> String {
@@ -69,7 +76,7 @@ fn describe_io(error: &io::Error) -> String {
         io::ErrorKind::ConnectionRefused => {
             "connection refused: nobody listens there; check --host and --port".into()
         }
-        io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => {
+        _ if is_broken_off(error) => {
             "the broker broke the connection off: look at its log for the reason".into()
         }
         io::ErrorKind::AddrNotAvailable => {
