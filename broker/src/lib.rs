@@ -1,1 +1,22 @@
-//! The MQTT server.
+//! The MQTT server of gaugeline.
+//!
+//! [`Broker::start`] turns a [`config::Config`] into a running server on the present tokio runtime;
+//! [`Broker::shutdown`] ends it. Layers, from the bottom: `router`, `auth` and `storage` decide and keep, without IO;
+//! `sessions` knows where each session is; `net` moves bytes.
+
+pub mod admin;
+pub mod auth;
+mod broker;
+mod clock;
+pub mod config;
+pub mod file_error;
+mod hub;
+mod log;
+pub mod metrics;
+mod net;
+pub mod router;
+pub mod sessions;
+pub mod storage;
+
+pub use broker::{Bound, Broker, StartError};
+pub use net::tls;

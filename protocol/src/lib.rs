@@ -2,10 +2,14 @@
 //!
 //! Nothing in here opens a socket, reads a clock or starts a task: bytes and times go in, bytes and events come out.
 
+pub mod client;
 mod client_id;
+pub mod codec;
+pub mod packet;
 mod packet_id;
 mod qos;
 mod reason;
+pub mod session;
 pub mod topic;
 mod version;
 

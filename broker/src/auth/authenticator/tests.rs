@@ -1,0 +1,138 @@
+use std::{future::Future, num::NonZeroU32, path::Path, pin::pin, task::Poll};
+
+use super::*;
+use crate::{
+    auth::hash::{PasswordHash, SaltLength},
+    metrics::MetricsSource as _,
+};
+
+const LIMITS: AuthenticatorLimits = AuthenticatorLimits { concurrent: 1, waiting: 1 };
+
+fn passwords(password: &str) -> PasswordFile {
+    let cheap = NonZeroU32::new(1).unwrap();
+    let hash = PasswordHash::create(password.as_bytes(), cheap, SaltLength::Twelve).unwrap();
+    PasswordFile::parse(Path::new("passwd"), format!("alice:{hash}\n")).unwrap()
+}
+
+fn access(password: Option<&str>, allow_anonymous: bool) -> Access {
+    Access { passwords: password.map(passwords), acl: None, allow_anonymous }
+}
+
+fn authenticator(access: Access) -> (Authenticator, Arc<AccessHandle>, Arc<Metrics>) {
+    let (access, metrics) = (Arc::new(AccessHandle::new(access)), Metrics::new());
+    let authenticator = Authenticator::new(access.clone(), metrics.clone(), LIMITS).unwrap();
+    (authenticator, access, metrics)
+}
+
+/// How many hashes were computed.
+fn hashes(metrics: &Metrics) -> u64 {
+    let mut text = String::new();
+    prometheus_client::encoding::text::encode(&mut text, metrics.registry()).unwrap();
+    let (_, count) = text.split_once("gaugeline_password_hash_seconds_count ").unwrap();
+    count.lines().next().unwrap().parse().unwrap()
+}
+
+fn cause(result: Result<Authenticated, Refusal>) -> Result<Option<String>, RefusalCause> {
+    result
+        .map(|authenticated| authenticated.user.map(|user| user.to_string()))
+        .map_err(|refusal| refusal.cause)
+}
+
+/// mosquitto's table of who may connect, for a listener.
+#[tokio::test]
+async fn who_may_connect() {
+    use RefusalCause::*;
+    let alice = || Ok(Some("alice".to_owned()));
+    let bob = || Ok(Some("bob".to_owned()));
+    for (password_file, allow_anonymous, user, password, expected) in [
+        (None, false, None, None, Err(NoUserName)),
+        (None, false, Some("alice"), Some("pw"), Err(NoPasswordFile)),
+        (None, true, None, None, Ok(None)),
+        (None, true, Some("bob"), Some("whatever"), bob()),
+        (None, true, Some("bob"), None, bob()),
+        (Some("pw"), false, None, None, Err(NoUserName)),
+        (Some("pw"), false, Some(""), Some("pw"), Err(NoUserName)),
+        (Some("pw"), false, Some("alice"), Some("pw"), alice()),
+        (Some("pw"), false, Some("alice"), Some("pw\0ignored"), alice()),
+        (Some("pw"), false, Some("alice"), Some("pv"), Err(WrongPassword)),
+        (Some("pw"), false, Some("alice"), Some(""), Err(NoPassword)),
+        (Some("pw"), false, Some("alice"), Some("\0pw"), Err(NoPassword)),
+        (Some("pw"), false, Some("alice"), None, Err(NoPassword)),
+        (Some("pw"), false, Some("bob"), Some("pw"), Err(UnknownUser)),
+        (Some("pw"), false, Some("bob"), None, Err(NoPassword)),
+        (Some("pw"), true, None, None, Ok(None)),
+        (Some("pw"), true, Some(""), Some("x"), Ok(None)),
+        (Some("pw"), true, Some("bob"), Some("pw"), Err(UnknownUser)),
+        (Some("pw"), true, Some("alice"), Some("pv"), Err(WrongPassword)),
+        (Some("pw"), true, Some("alice"), Some("pw"), alice()),
+    ] {
+        let (authenticator, ..) = authenticator(access(password_file, allow_anonymous));
+        for _ in 0..2 {
+            let found = authenticator.authenticate(user, password.map(str::as_bytes)).await;
+            assert_eq!(cause(found), expected, "{password_file:?} {allow_anonymous} {user:?} {password:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_client_does_not_learn_why() {
+    let (authenticator, _, metrics) = authenticator(access(Some("pw"), false));
+    let unknown = authenticator.authenticate(Some("eve"), Some(b"pw")).await.unwrap_err();
+    let wrong = authenticator.authenticate(Some("alice"), Some(b"x")).await.unwrap_err();
+    assert_eq!((unknown.reason(), wrong.reason()), (ReasonCode::NotAuthorized, ReasonCode::NotAuthorized));
+    assert_eq!((unknown.to_string(), wrong.to_string()), ("unknown user".into(), "wrong password".into()));
+    assert_eq!(hashes(&metrics), 2, "both cost one hash");
+}
+
+#[tokio::test]
+async fn credentials_that_were_right_are_not_hashed_again() {
+    let (authenticator, handle, metrics) = authenticator(access(Some("pw"), false));
+    for _ in 0..10 {
+        authenticator.authenticate(Some("alice"), Some(b"pw")).await.unwrap();
+    }
+    assert_eq!(hashes(&metrics), 1);
+    for _ in 0..3 {
+        authenticator.authenticate(Some("alice"), Some(b"wrong")).await.unwrap_err();
+    }
+    assert_eq!(hashes(&metrics), 4, "wrong ones are");
+
+    handle.swap(access(Some("changed"), false));
+    let refused = authenticator.authenticate(Some("alice"), Some(b"pw")).await;
+    assert_eq!(cause(refused), Err(RefusalCause::WrongPassword));
+    handle.swap(Access::default());
+    let refused = authenticator.authenticate(Some("alice"), Some(b"pw")).await;
+    assert_eq!(cause(refused), Err(RefusalCause::NoPasswordFile));
+}
+
+async fn is_pending<F: Future + Unpin>(future: &mut F) -> bool {
+    std::future::poll_fn(|context| Poll::Ready(pin!(&mut *future).poll(context).is_pending())).await
+}
+
+#[tokio::test]
+async fn waiting_is_bounded_and_the_storm_of_one_user_costs_one_hash() {
+    let (authenticator, _, metrics) = authenticator(access(Some("pw"), false));
+    let running = authenticator.running.clone().acquire_owned().await.unwrap();
+    let mut first = Box::pin(authenticator.authenticate(Some("alice"), Some(b"pw")));
+    let mut second = Box::pin(authenticator.authenticate(Some("alice"), Some(b"pw")));
+    assert!(is_pending(&mut first).await && is_pending(&mut second).await);
+    let third = authenticator.authenticate(Some("alice"), Some(b"pw")).await.unwrap_err();
+    assert_eq!((third.cause, third.reason()), (RefusalCause::Busy, ReasonCode::ServerBusy));
+
+    drop(running);
+    first.await.unwrap();
+    second.await.unwrap();
+    assert_eq!(hashes(&metrics), 1);
+    authenticator.authenticate(Some("alice"), Some(b"pw")).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_client_that_hangs_up_gives_up_its_place() {
+    let (authenticator, ..) = authenticator(access(Some("pw"), false));
+    let running = authenticator.running.clone().acquire_owned().await.unwrap();
+    for _ in 0..10 {
+        let mut waiting = Box::pin(authenticator.authenticate(Some("alice"), Some(b"pw")));
+        assert!(is_pending(&mut waiting).await);
+    }
+    drop(running);
+    authenticator.authenticate(Some("alice"), Some(b"pw")).await.unwrap();
+}

@@ -1,0 +1,345 @@
+//! Changes password files: adds, updates and deletes users, and hashes plain-text lines.
+//!
+//! What `mosquitto_passwd` does, without its traps: comments and all other lines stay byte for byte, a hash is never hashed
+//! again, a missing newline at the end is added before a new line, and the file changes by an atomic rename or not at all.
+//! A file that would not load afterwards is not touched.
+
+use std::{
+    fs::{self, File, OpenOptions, Permissions},
+    io::{self, Write as _},
+    num::NonZeroU32,
+    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _},
+    path::{Path, PathBuf},
+};
+
+use super::{
+    hash::{HashError, ITERATIONS_DEFAULT, PasswordHash, SaltLength},
+    password_file::{PasswordFile, USER_BYTES_MAX, WHITE_SPACE, split_record},
+};
+use crate::file_error::FileError;
+
+/// Who may read a new password file: its owner.
+const MODE_NEW: u32 = 0o600;
+
+/// Names that are tried for the temporary file before giving up. Each is 64 random bits: one is enough unless someone
+/// fills the directory on purpose.
+const TEMPORARY_NAMES_MAX: usize = 16;
+
+/// Why a password file was not changed.
+#[derive(Debug, thiserror::Error)]
+pub enum EditError {
+    /// The name would break the file, or the broker would not find it again.
+    #[error("the user name {0}")]
+    UserName(&'static str),
+    /// The empty password never logs in.
+    #[error("the password is empty, and an empty password never logs in")]
+    EmptyPassword,
+    /// The password would only count up to here.
+    #[error("the password contains a NUL byte, and everything after it would be ignored")]
+    NulInPassword,
+    /// Nothing to delete or update.
+    #[error("{}: has no user `{user}`", .path.display())]
+    UnknownUser {
+        /// The file.
+        path: PathBuf,
+        /// Who is not in it.
+        user: String,
+    },
+    /// The file is there and was to be created.
+    #[error("{}: exists already; leave out -c to change it", .0.display())]
+    Exists(PathBuf),
+    /// The file as it is cannot be changed safely.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// The system refuses.
+    #[error("{}: cannot be written: {error}", .path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        error: io::Error,
+    },
+    /// The system has no random numbers.
+    #[error("no random numbers for a salt: {0}")]
+    Random(getrandom::Error),
+}
+
+/// How new hashes are made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Hashing {
+    /// PBKDF2 iterations; see [`ITERATIONS_DEFAULT`].
+    pub iterations: NonZeroU32,
+    /// See [`SaltLength`].
+    pub salt_length: SaltLength,
+}
+
+impl Default for Hashing {
+    fn default() -> Self {
+        Self { iterations: ITERATIONS_DEFAULT, salt_length: SaltLength::default() }
+    }
+}
+
+/// Whether [`PasswordEditor::set`] found the user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SetOutcome {
+    /// A new line at the end.
+    Added,
+    /// The line of the user has a new hash.
+    Updated,
+}
+
+/// The content of a password file, to be changed and then saved. Changes nothing on the disk before [`Self::save`].
+#[derive(Debug)]
+pub struct PasswordEditor {
+    path: PathBuf,
+    content: Vec<u8>,
+    /// Mode and owner of the file that is replaced; `None` for a new file.
+    replaces: Option<Replaced>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Replaced {
+    mode: u32,
+    owner: u32,
+    group: u32,
+}
+
+impl PasswordEditor {
+    /// Starts an empty file. Fails if there is one already.
+    pub fn create(path: &Path) -> Result<Self, EditError> {
+        if fs::symlink_metadata(path).is_ok() {
+            return Err(EditError::Exists(path.into()));
+        }
+        Ok(Self { path: path.into(), content: Vec::new(), replaces: None })
+    }
+
+    /// Reads a file. A symbolic link is followed, and what it leads to is what will be replaced.
+    pub fn open(path: &Path) -> Result<Self, EditError> {
+        let unreadable = |error| FileError::unreadable(path, &error);
+        let actual = fs::canonicalize(path).map_err(unreadable)?;
+        let found = fs::metadata(&actual).map_err(unreadable)?;
+        if !found.is_file() {
+            return Err(FileError::whole(path, "something that is not a file", "a regular file").into());
+        }
+        let content = fs::read(&actual).map_err(unreadable)?;
+        let replaces = Replaced { mode: found.mode() & 0o7777, owner: found.uid(), group: found.gid() };
+        Ok(Self { path: actual, content, replaces: Some(replaces) })
+    }
+
+    /// Gives a user a new password: in the user's line, or in a new line at the end.
+    pub fn set(&mut self, user: &str, password: &[u8], hashing: Hashing) -> Result<SetOutcome, EditError> {
+        check_user(user)?;
+        if password.is_empty() {
+            return Err(EditError::EmptyPassword);
+        }
+        if password.contains(&0) {
+            return Err(EditError::NulInPassword);
+        }
+        let line = new_line(user, password, hashing)?;
+        let mut outcome = SetOutcome::Added;
+        self.rewrite(|_, old| match old.user() {
+            Some(found) if found == user && outcome == SetOutcome::Added => {
+                outcome = SetOutcome::Updated;
+                Ok(Line::Replaced(line.clone()))
+            }
+            _ => Ok(Line::Kept),
+        })?;
+        if outcome == SetOutcome::Added {
+            if self.content.last().is_some_and(|byte| *byte != b'\n') {
+                self.content.push(b'\n');
+            }
+            self.content.extend_from_slice(line.as_bytes());
+            self.content.push(b'\n');
+        }
+        Ok(outcome)
+    }
+
+    /// Removes every line of a user.
+    pub fn delete(&mut self, user: &str) -> Result<(), EditError> {
+        let mut found = false;
+        self.rewrite(|_, old| {
+            let same = old.user() == Some(user);
+            found |= same;
+            Ok(if same { Line::Removed } else { Line::Kept })
+        })?;
+        if found {
+            Ok(())
+        } else {
+            Err(EditError::UnknownUser { path: self.path.clone(), user: user.into() })
+        }
+    }
+
+    /// Hashes the lines whose password is plain text, and returns how many there were. Lines that have a hash stay as they
+    /// are; a damaged hash is an error, not a password.
+    pub fn upgrade(&mut self, hashing: Hashing) -> Result<usize, EditError> {
+        let path = self.path.clone();
+        let mut upgraded = 0;
+        self.rewrite(|number, old| {
+            let Some((user, password)) = old.record() else { return Ok(Line::Kept) };
+            let expected = "`USER:HASH` or `USER:PASSWORD`";
+            if user.is_empty() || password.is_empty() {
+                return Err(FileError::at(&path, number, "no user name or no password", expected).into());
+            }
+            match PasswordHash::parse(password) {
+                Ok(_) | Err(HashError::Argon2) => Ok(Line::Kept),
+                Err(HashError::PlainText) => {
+                    upgraded += 1;
+                    Ok(Line::Replaced(new_line(user, password.as_bytes(), hashing)?))
+                }
+                Err(error) => Err(FileError::at(&path, number, error, expected).into()),
+            }
+        })?;
+        Ok(upgraded)
+    }
+
+    /// The content that [`Self::save`] would write.
+    pub fn content(&self) -> &[u8] {
+        &self.content
+    }
+
+    /// Writes the file: a temporary file beside it, flushed to the disk, then renamed over it. The mode is kept, and the
+    /// owner where the system allows it; a new file is readable by its owner only. Refuses to write what the broker would
+    /// not load.
+    pub fn save(&self) -> Result<(), EditError> {
+        PasswordFile::parse(&self.path, &self.content)?;
+        self.write().map_err(|error| EditError::Write { path: self.path.clone(), error })
+    }
+
+    fn write(&self) -> io::Result<()> {
+        let directory = match self.path.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent,
+            _ => Path::new("."),
+        };
+        let (temporary, file) = create_temporary(directory, &self.path)?;
+        let written = self.fill(file).and_then(|()| match self.replaces {
+            Some(_) => fs::rename(&temporary, &self.path),
+            // Unlike rename, a link never replaces a file that came into being meanwhile.
+            None => match fs::hard_link(&temporary, &self.path) {
+                Ok(()) => fs::remove_file(&temporary),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(error),
+                // Some file systems have no links.
+                Err(_) => fs::rename(&temporary, &self.path),
+            },
+        });
+        if let Err(error) = written {
+            // The first error is the one to tell; a leftover is only untidy.
+            drop(fs::remove_file(&temporary));
+            return Err(error);
+        }
+        File::open(directory)?.sync_all()
+    }
+
+    fn fill(&self, mut file: File) -> io::Result<()> {
+        if let Some(replaced) = self.replaces {
+            let found = file.metadata()?;
+            if (found.uid(), found.gid()) != (replaced.owner, replaced.group) {
+                // Only root may give files away. Without that right the file belongs to who changed it.
+                match std::os::unix::fs::fchown(&file, Some(replaced.owner), Some(replaced.group)) {
+                    Err(error) if error.kind() != io::ErrorKind::PermissionDenied => return Err(error),
+                    _ => {}
+                }
+            }
+            file.set_permissions(Permissions::from_mode(replaced.mode))?;
+        }
+        file.write_all(&self.content)?;
+        file.sync_all()
+    }
+
+    /// Passes every line, with its number, and puts it together again as the callback says. All or nothing.
+    fn rewrite(
+        &mut self,
+        mut edit: impl FnMut(u32, OldLine<'_>) -> Result<Line, EditError>,
+    ) -> Result<(), EditError> {
+        let mut content = Vec::with_capacity(self.content.len());
+        for (number, line) in (1..).zip(self.content.split_inclusive(|byte| *byte == b'\n')) {
+            let (text, end) = match line.strip_suffix(b"\n") {
+                Some(text) => (text, &b"\n"[..]),
+                None => (line, &[][..]),
+            };
+            let (text, end) = match text.strip_suffix(b"\r") {
+                Some(text) => (text, [b"\r", end].concat()),
+                None => (text, end.to_vec()),
+            };
+            match edit(number, OldLine(text))? {
+                Line::Kept => content.extend_from_slice(line),
+                Line::Replaced(new) => {
+                    content.extend_from_slice(new.as_bytes());
+                    content.extend_from_slice(&end);
+                }
+                Line::Removed => {}
+            }
+        }
+        self.content = content;
+        Ok(())
+    }
+}
+
+/// What becomes of a line.
+enum Line {
+    Kept,
+    Replaced(String),
+    Removed,
+}
+
+/// A line as it is, without its end.
+struct OldLine<'a>(&'a [u8]);
+
+impl<'a> OldLine<'a> {
+    /// Trimmed as the broker trims. `None` for what is not a record or not text.
+    fn record(&self) -> Option<(&'a str, &'a str)> {
+        let (user, password) = split_record(self.0)?;
+        let user = str::from_utf8(user).ok()?.trim_matches(WHITE_SPACE);
+        let password = str::from_utf8(password.unwrap_or_default()).ok()?.trim_matches(WHITE_SPACE);
+        Some((user, password))
+    }
+
+    fn user(&self) -> Option<&'a str> {
+        let (user, _) = split_record(self.0)?;
+        Some(str::from_utf8(user).ok()?.trim_matches(WHITE_SPACE))
+    }
+}
+
+/// Refuses names that the broker would not find again, and those that `mosquitto_passwd` refuses.
+fn check_user(user: &str) -> Result<(), EditError> {
+    let problem = if user.is_empty() {
+        "is empty, and an empty name counts as none"
+    } else if user.len() > USER_BYTES_MAX {
+        "is longer than 65535 bytes"
+    } else if user.contains(':') {
+        "must not contain the character ':'"
+    } else if user.contains(char::is_control) {
+        "must not contain control characters"
+    } else if user.starts_with('#') {
+        "must not begin with '#': the line would be a comment"
+    } else if user.trim_matches(WHITE_SPACE) != user {
+        "must not begin or end with a space: the broker would trim it"
+    } else {
+        return Ok(());
+    };
+    Err(EditError::UserName(problem))
+}
+
+fn new_line(user: &str, password: &[u8], hashing: Hashing) -> Result<String, EditError> {
+    let hash =
+        PasswordHash::create(password, hashing.iterations, hashing.salt_length).map_err(EditError::Random)?;
+    Ok(format!("{user}:{hash}"))
+}
+
+/// A new file of its own in the directory, readable by its owner only.
+fn create_temporary(directory: &Path, target: &Path) -> io::Result<(PathBuf, File)> {
+    let name = target.file_name().unwrap_or_default().to_string_lossy();
+    let mut last = io::Error::from(io::ErrorKind::AlreadyExists);
+    for _ in 0..TEMPORARY_NAMES_MAX {
+        let unique = getrandom::u64()?;
+        let path = directory.join(format!(".{name}.{unique:016x}.tmp"));
+        match OpenOptions::new().write(true).create_new(true).mode(MODE_NEW).open(&path) {
+            Ok(file) => return Ok((path, file)),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => last = error,
+            Err(error) => return Err(error),
+        }
+    }
+    Err(last)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,122 @@
+//! Remembers credentials that were right, so that a fleet that reconnects costs one slow hash per user, not per connection.
+//!
+//! An entry is a keyed hash over user, password and stored hash: the memory holds no password, a guess cannot be tested
+//! without the key of this process, and a changed password file misses by itself. Wrong credentials are never stored.
+
+use foldhash::HashSet;
+use parking_lot::Mutex;
+use pbkdf2::hmac::{Hmac, KeyInit as _, Mac as _};
+use sha2::Sha512;
+
+use super::{hash::PasswordHash, hash::until_nul};
+
+/// Entries per generation; two generations are kept, 32 bytes each entry: at most some 8 MiB.
+const ENTRIES_PER_GENERATION: usize = 65_536;
+
+/// Names one right combination.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Fingerprint([u8; 32]);
+
+/// The remembered combinations. Bounded: when the young generation is full, the old one is forgotten.
+pub(super) struct Verified {
+    keyed: Hmac<Sha512>,
+    generations: Mutex<Generations>,
+    entries_max: usize,
+}
+
+#[derive(Default)]
+struct Generations {
+    young: HashSet<Fingerprint>,
+    old: HashSet<Fingerprint>,
+}
+
+impl Verified {
+    /// With a fresh random key. Fails only if the system has no random numbers.
+    pub(super) fn new() -> Result<Self, getrandom::Error> {
+        let mut key = zeroize::Zeroizing::new([0; 128]);
+        getrandom::fill(&mut *key)?;
+        Ok(Self {
+            keyed: Hmac::new(&(*key).into()),
+            generations: Mutex::default(),
+            entries_max: ENTRIES_PER_GENERATION,
+        })
+    }
+
+    /// What to look up and to remember. Takes a few microseconds.
+    pub(super) fn fingerprint(&self, user: &str, password: &[u8], stored: &PasswordHash) -> Fingerprint {
+        let password = until_nul(password);
+        let mut keyed = self.keyed.clone();
+        for part in [user.as_bytes(), password, stored.digest()] {
+            // The length first: no two combinations give the same input.
+            keyed.update(&(part.len() as u64).to_le_bytes());
+            keyed.update(part);
+        }
+        let full = keyed.finalize().into_bytes();
+        let mut half = [0; 32];
+        half.iter_mut().zip(full).for_each(|(to, from)| *to = from);
+        Fingerprint(half)
+    }
+
+    /// Whether this combination was right before.
+    pub(super) fn contains(&self, fingerprint: &Fingerprint) -> bool {
+        let mut generations = self.generations.lock();
+        if generations.young.contains(fingerprint) {
+            return true;
+        }
+        let found = generations.old.contains(fingerprint);
+        if found {
+            generations.insert(*fingerprint, self.entries_max);
+        }
+        found
+    }
+
+    /// Remembers a right combination.
+    pub(super) fn insert(&self, fingerprint: Fingerprint) {
+        self.generations.lock().insert(fingerprint, self.entries_max);
+    }
+}
+
+impl Generations {
+    fn insert(&mut self, fingerprint: Fingerprint, entries_max: usize) {
+        if self.young.len() >= entries_max {
+            self.old = std::mem::take(&mut self.young);
+        }
+        self.young.insert(fingerprint);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::auth::hash::{ITERATIONS_RANDOM_PASSWORD, SaltLength};
+
+    fn stored(password: &[u8]) -> PasswordHash {
+        PasswordHash::create(password, ITERATIONS_RANDOM_PASSWORD, SaltLength::Twelve).unwrap()
+    }
+
+    #[test]
+    fn every_part_counts() {
+        let verified = Verified::new().unwrap();
+        let (one, other) = (stored(b"x"), stored(b"x"));
+        let base = verified.fingerprint("user", b"password", &one);
+        assert_eq!(base, verified.fingerprint("user", b"password\0ignored", &one));
+        assert_ne!(base, verified.fingerprint("use", b"rpassword", &one));
+        assert_ne!(base, verified.fingerprint("user", b"passwore", &one));
+        assert_ne!(base, verified.fingerprint("user", b"password", &other));
+        assert_ne!(base, Verified::new().unwrap().fingerprint("user", b"password", &one));
+    }
+
+    #[test]
+    fn memory_is_bounded_and_used_entries_survive() {
+        let verified = Verified { entries_max: 4, ..Verified::new().unwrap() };
+        let fingerprint = |n: u8| Fingerprint([n; 32]);
+        for n in 0..100 {
+            verified.insert(fingerprint(n));
+            verified.insert(fingerprint(200));
+            assert!(verified.contains(&fingerprint(200)) && verified.contains(&fingerprint(n)));
+            let generations = verified.generations.lock();
+            assert!(generations.young.len() + generations.old.len() <= 8);
+        }
+        assert!(!verified.contains(&fingerprint(0)));
+    }
+}

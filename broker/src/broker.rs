@@ -1,0 +1,202 @@
+//! A running broker: its listeners, its admin server and its housekeeping.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use gaugeline_protocol::ReasonCode;
+use tokio::{task::JoinHandle, time::MissedTickBehavior};
+use tokio_rustls::TlsAcceptor;
+
+use crate::{
+    admin::{AdminError, AdminServer, Component, Readiness},
+    auth::{Access, AccessHandle},
+    clock,
+    config::{Config, ConfigError, ListenerConfig},
+    hub::Hub,
+    metrics::{Metrics, MetricsSource},
+    net::{Doorman, Listener, tls},
+    storage::{MemoryStore, Store},
+};
+
+/// How often sessions are looked at for expiry, and gauges brought up to date. Expiry intervals are whole seconds.
+const HOUSEKEEPING_INTERVAL: Duration = Duration::from_secs(1);
+/// How often a shutdown looks whether the last connection has gone.
+const SHUTDOWN_POLL_INTERVAL: Duration = Duration::from_millis(10);
+
+/// Why a broker did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A file that the configuration names is wrong.
+    #[error(transparent)]
+    File(#[from] ConfigError),
+    /// A listener's address cannot be used.
+    #[error("cannot listen on {address}: {error}{}", bind_hint(.error))]
+    Bind {
+        /// What was configured.
+        address: SocketAddr,
+        /// What the system says.
+        error: std::io::Error,
+    },
+    /// The admin server did not start.
+    #[error(transparent)]
+    Admin(#[from] AdminError),
+    /// The system gives no random numbers.
+    #[error("the system gives no random numbers: {0}")]
+    Random(#[from] getrandom::Error),
+}
+
+fn bind_hint(error: &std::io::Error) -> &'static str {
+    match error.kind() {
+        std::io::ErrorKind::AddrInUse => {
+            " (is another broker running? stop it, or choose another port with `bind`)"
+        }
+        std::io::ErrorKind::PermissionDenied => {
+            " (ports below 1024 need a privilege; choose a higher one with `bind`)"
+        }
+        std::io::ErrorKind::AddrNotAvailable => " (no interface of this machine has that address)",
+        _ => "",
+    }
+}
+
+/// Where a listener really listens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bound {
+    /// The address, with the port that the system chose if the configuration said 0.
+    pub address: SocketAddr,
+    /// Whether it speaks TLS.
+    pub tls: bool,
+}
+
+/// A running broker. Dropping it stops accepting, but only [`Self::shutdown`] tells the clients.
+#[derive(Debug)]
+pub struct Broker {
+    hub: Arc<Hub>,
+    doorman: Arc<Doorman>,
+    bound: Vec<Bound>,
+    tasks: Vec<JoinHandle<()>>,
+    admin: Option<AdminServer>,
+    ready: Component,
+}
+
+impl Broker {
+    /// Reads the files, binds the addresses, and starts to serve on the present runtime. `readiness` and `sources` are
+    /// what the admin server reports beside the broker itself.
+    ///
+    /// # Errors
+    /// [`StartError`] if anything at all is wrong; then nothing is left running.
+    pub async fn start(
+        config: &Config,
+        readiness: &Readiness,
+        sources: Vec<Arc<dyn MetricsSource>>,
+    ) -> Result<Self, StartError> {
+        Self::start_with_store(config, readiness, sources, Arc::new(MemoryStore)).await
+    }
+
+    /// As [`Self::start`], with this store.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub async fn start_with_store(
+        config: &Config,
+        readiness: &Readiness,
+        sources: Vec<Arc<dyn MetricsSource>>,
+        store: Arc<dyn Store>,
+    ) -> Result<Self, StartError> {
+        let ready = readiness.component("broker");
+        ready.not_ready("starting");
+        let access = Access::load(
+            config.password_file.as_deref(),
+            config.acl_file.as_deref(),
+            config.allow_anonymous,
+        )?;
+        let metrics = Metrics::new();
+        let listeners = config.listeners.iter().map(listen).collect::<Result<Vec<_>, _>>()?;
+        let access = Arc::new(AccessHandle::new(access));
+        let hub = Arc::new(Hub::new(&config.limits, access, store, Arc::clone(&metrics))?);
+        let admin = config
+            .admin
+            .map(|address| {
+                let mut all: Vec<Arc<dyn MetricsSource>> = vec![Arc::clone(&metrics) as _];
+                all.extend(sources);
+                AdminServer::start(address, all, readiness.clone())
+            })
+            .transpose()?;
+        let limits = &config.limits;
+        let doorman = Doorman::new(limits.connections, limits.connections_per_address, metrics);
+        let doorman = Arc::new(doorman);
+        let bound = listeners
+            .iter()
+            .zip(&config.listeners)
+            .map(|(listener, config)| Bound { address: listener.address(), tls: config.tls.is_some() })
+            .collect();
+        let mut tasks = vec![tokio::spawn(keep_house(Arc::clone(&hub)))];
+        tasks.extend(
+            listeners
+                .into_iter()
+                .map(|listener| tokio::spawn(listener.accept(Arc::clone(&hub), Arc::clone(&doorman)))),
+        );
+        ready.ready();
+        Ok(Self { hub, doorman, bound, tasks, admin, ready })
+    }
+
+    /// Where clients can connect, in the order of the configuration.
+    pub fn bound(&self) -> &[Bound] {
+        &self.bound
+    }
+
+    /// Where metrics and health are served.
+    pub fn admin_address(&self) -> Option<SocketAddr> {
+        self.admin.as_ref().map(AdminServer::address)
+    }
+
+    /// The broker's numbers.
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        &self.hub.metrics
+    }
+
+    /// Stops accepting, tells every client that the server ends, and waits for the connections to close. Returns how
+    /// many were left when the time was up.
+    pub async fn shutdown(self, time_max: Duration) -> usize {
+        self.ready.not_ready("shutting down");
+        for task in &self.tasks {
+            task.abort();
+        }
+        let deadline = clock::now() + time_max;
+        while self.doorman.inside() > 0 && clock::now() < deadline {
+            self.hub.registry.vacate_all(ReasonCode::ServerShuttingDown);
+            tokio::time::sleep(SHUTDOWN_POLL_INTERVAL).await;
+        }
+        self.doorman.inside()
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        for task in &self.tasks {
+            task.abort();
+        }
+    }
+}
+
+fn listen(config: &ListenerConfig) -> Result<Listener, StartError> {
+    let acceptor = config.tls.as_ref().map(tls::server_config).transpose()?.map(TlsAcceptor::from);
+    let address = config.bind;
+    Listener::bind(address, acceptor).map_err(|error| StartError::Bind { address, error })
+}
+
+async fn keep_house(hub: Arc<Hub>) {
+    let mut interval = tokio::time::interval(HOUSEKEEPING_INTERVAL);
+    interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        interval.tick().await;
+        hub.expire(clock::now());
+        let (online, offline) = hub.registry.counts();
+        let (retained, bytes) = hub.router.retained().size();
+        let gauge = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+        hub.metrics.sessions_online.set(gauge(online));
+        hub.metrics.sessions_offline.set(gauge(offline));
+        hub.metrics.retained_messages.set(gauge(retained));
+        hub.metrics.retained_bytes.set(gauge(bytes));
+        hub.metrics.queued_messages.set(gauge(hub.queued.messages()));
+        hub.metrics.queued_bytes.set(gauge(hub.queued.bytes()));
+    }
+}

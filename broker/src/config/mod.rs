@@ -1,0 +1,96 @@
+//! The broker's configuration: plain data, read from one TOML file and checked before anything starts.
+//!
+//! Unknown keys are refused. Paths are relative to the directory of the file. Every fault is told as
+//! `broker.toml:12: found ..., expected ...`. Nothing here opens a socket or parses the files that it names; it only sees to
+//! it that they are there.
+
+mod limits;
+mod raw;
+
+use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    path::{Path, PathBuf},
+};
+
+pub use self::limits::Limits;
+pub use crate::{
+    file_error::FileError as ConfigError,
+    net::tls::{TlsConfig, TlsVersions},
+};
+
+/// Where the admin server listens by default.
+pub const ADMIN_DEFAULT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9883);
+
+/// A checked configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// Users and password hashes in mosquitto's format. `None`: only anonymous clients, if they are allowed.
+    pub password_file: Option<PathBuf>,
+    /// Who may read and write what, in mosquitto's format. `None`: everybody who may connect may do everything.
+    pub acl_file: Option<PathBuf>,
+    /// Whether clients without a user name may connect. Default: false.
+    pub allow_anonymous: bool,
+    /// Where metrics and health are served. `None`: nowhere.
+    pub admin: Option<SocketAddr>,
+    /// What is worth a log line. Default: info.
+    pub log: LogLevel,
+    /// Where clients connect; at least one.
+    pub listeners: Vec<ListenerConfig>,
+    /// What a client, and all of them, may use.
+    pub limits: Limits,
+}
+
+/// One address that clients connect to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListenerConfig {
+    /// The address. Port 0 lets the system choose.
+    pub bind: SocketAddr,
+    /// `None`: plain TCP, on loopback unless the file says `plain_text_on_network = true`.
+    pub tls: Option<TlsConfig>,
+}
+
+/// The least important lines that are logged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogLevel {
+    /// Faults of the broker.
+    Error,
+    /// What an operator should look at.
+    Warn,
+    /// Connections and refusals.
+    #[default]
+    Info,
+    /// Every packet but not its payload.
+    Debug,
+    /// Everything.
+    Trace,
+}
+
+impl LogLevel {
+    /// The word in the file.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warn => "warn",
+            Self::Info => "info",
+            Self::Debug => "debug",
+            Self::Trace => "trace",
+        }
+    }
+}
+
+impl Config {
+    /// Reads, parses and checks a file, and that the files that it names can be read.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path).map_err(|error| ConfigError::unreadable(path, &error))?;
+        Self::parse(path, &text)
+    }
+
+    /// As [`Self::load`], with the text given.
+    pub fn parse(path: &Path, text: &str) -> Result<Self, ConfigError> {
+        raw::parse(&raw::Source { path, text })
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,229 @@
+//! The file as it is written, and the checks that turn it into a [`Config`].
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+
+use serde::Deserialize;
+use toml::Spanned;
+
+use super::{
+    ADMIN_DEFAULT, Config, ConfigError, ListenerConfig, LogLevel, TlsConfig, TlsVersions, limits::RawLimits,
+};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawConfig {
+    password_file: Option<Spanned<PathBuf>>,
+    acl_file: Option<Spanned<PathBuf>>,
+    #[serde(default)]
+    allow_anonymous: bool,
+    admin: Option<Spanned<String>>,
+    #[serde(default)]
+    admin_on_network: bool,
+    #[serde(default)]
+    log: LogLevel,
+    #[serde(default)]
+    listener: Vec<Spanned<RawListener>>,
+    #[serde(default)]
+    limits: RawLimits,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawListener {
+    bind: Spanned<String>,
+    #[serde(default)]
+    plain_text_on_network: bool,
+    certificate: Option<Spanned<PathBuf>>,
+    key: Option<Spanned<PathBuf>>,
+    ca: Option<Spanned<PathBuf>>,
+    require_certificate: Option<Spanned<bool>>,
+    tls_versions: Option<Spanned<Vec<Spanned<String>>>>,
+}
+
+/// A text and where it comes from.
+pub(super) struct Source<'a> {
+    pub(super) path: &'a Path,
+    pub(super) text: &'a str,
+}
+
+impl Source<'_> {
+    /// An error at the line where a value begins.
+    pub(super) fn error<T>(
+        &self,
+        at: &Spanned<T>,
+        found: impl std::fmt::Display,
+        expected: impl std::fmt::Display,
+    ) -> ConfigError {
+        ConfigError::at(self.path, self.line(at.span().start), found, expected)
+    }
+
+    fn line(&self, offset: usize) -> u32 {
+        let before = self.text.as_bytes().iter().take(offset);
+        u32::try_from(before.filter(|byte| **byte == b'\n').count() + 1).unwrap_or(u32::MAX)
+    }
+
+    /// The path of a file that must be there, from the directory of this file.
+    fn file(&self, path: &Spanned<PathBuf>) -> Result<PathBuf, ConfigError> {
+        let written = path.get_ref();
+        let full = self.path.parent().unwrap_or_else(|| Path::new("")).join(written);
+        let expected = "a file that can be read";
+        match std::fs::File::open(&full).and_then(|file| file.metadata()) {
+            Ok(found) if found.is_file() => Ok(full),
+            Ok(_) => {
+                Err(self.error(path, format_args!("`{}`, which is not a file", written.display()), expected))
+            }
+            Err(error) => {
+                let found = format_args!("`{}`, which cannot be opened ({error})", full.display());
+                Err(self.error(path, found, expected))
+            }
+        }
+    }
+
+    fn optional_file(&self, path: Option<&Spanned<PathBuf>>) -> Result<Option<PathBuf>, ConfigError> {
+        path.map(|path| self.file(path)).transpose()
+    }
+}
+
+pub(super) fn parse(source: &Source<'_>) -> Result<Config, ConfigError> {
+    let raw = toml::from_str::<RawConfig>(source.text).map_err(|error| from_toml(source, &error))?;
+    if raw.listener.is_empty() {
+        return Err(ConfigError::whole(source.path, "no listener", "at least one `[[listener]]`"));
+    }
+    let mut listeners = Vec::with_capacity(raw.listener.len());
+    for listener in &raw.listener {
+        let bind = &listener.get_ref().bind;
+        let listener = build_listener(source, listener)?;
+        let taken = |other: &ListenerConfig| other.bind == listener.bind && listener.bind.port() != 0;
+        if listeners.iter().any(taken) {
+            return Err(source.error(bind, format_args!("`{}` twice", listener.bind), "different addresses"));
+        }
+        listeners.push(listener);
+    }
+    Ok(Config {
+        password_file: source.optional_file(raw.password_file.as_ref())?,
+        acl_file: source.optional_file(raw.acl_file.as_ref())?,
+        allow_anonymous: raw.allow_anonymous,
+        admin: build_admin(source, raw.admin.as_ref(), raw.admin_on_network)?,
+        log: raw.log,
+        listeners,
+        limits: raw.limits.build(source)?,
+    })
+}
+
+fn build_admin(
+    source: &Source<'_>,
+    admin: Option<&Spanned<String>>,
+    on_network: bool,
+) -> Result<Option<SocketAddr>, ConfigError> {
+    let Some(admin) = admin else { return Ok(Some(ADMIN_DEFAULT)) };
+    if admin.get_ref() == "off" {
+        return Ok(None);
+    }
+    let address =
+        parse_address(source, admin, "`off`, or an IP address and a port such as `127.0.0.1:9883`")?;
+    if !address.ip().is_loopback() && !on_network {
+        let expected =
+            "a loopback address, or `admin_on_network = true`: the admin server asks for no password";
+        return Err(source.error(admin, format_args!("`{address}`"), expected));
+    }
+    Ok(Some(address))
+}
+
+fn build_listener(source: &Source<'_>, raw: &Spanned<RawListener>) -> Result<ListenerConfig, ConfigError> {
+    let listener = raw.get_ref();
+    let bind = parse_address(
+        source,
+        &listener.bind,
+        "an IP address and a port such as `0.0.0.0:8883` or `[::]:8883`",
+    )?;
+    let tls = build_tls(source, listener)?;
+    if tls.is_none() && !bind.ip().is_loopback() && !listener.plain_text_on_network {
+        let expected = "a `certificate` and a `key`, a loopback address, or `plain_text_on_network = true`: passwords would be readable";
+        return Err(source.error(&listener.bind, format_args!("`{bind}` without TLS"), expected));
+    }
+    Ok(ListenerConfig { bind, tls })
+}
+
+fn build_tls(source: &Source<'_>, raw: &RawListener) -> Result<Option<TlsConfig>, ConfigError> {
+    let (certificate, key) = match (&raw.certificate, &raw.key) {
+        (Some(certificate), Some(key)) => (certificate, key),
+        (Some(certificate), None) => {
+            return Err(source.error(certificate, "a `certificate` without a `key`", "both"));
+        }
+        (None, Some(key)) => return Err(source.error(key, "a `key` without a `certificate`", "both")),
+        (None, None) => return no_tls(source, raw),
+    };
+    let require_certificate = raw.require_certificate.as_ref().filter(|required| *required.get_ref());
+    if let (Some(required), None) = (require_certificate, &raw.ca) {
+        let expected = "`ca`, the roots that client certificates must lead to";
+        return Err(source.error(required, "`require_certificate = true` without `ca`", expected));
+    }
+    Ok(Some(TlsConfig {
+        certificate: source.file(certificate)?,
+        key: source.file(key)?,
+        ca: source.optional_file(raw.ca.as_ref())?,
+        require_certificate: require_certificate.is_some(),
+        versions: raw
+            .tls_versions
+            .as_ref()
+            .map_or_else(|| Ok(TlsVersions::default()), |list| parse_versions(source, list))?,
+    }))
+}
+
+/// Refuses what only makes sense with TLS: someone who wrote it believes that the listener is encrypted.
+fn no_tls(source: &Source<'_>, raw: &RawListener) -> Result<Option<TlsConfig>, ConfigError> {
+    let expected = "`certificate` and `key` beside it";
+    if let Some(ca) = &raw.ca {
+        return Err(source.error(ca, "`ca` without TLS", expected));
+    }
+    if let Some(required) = raw.require_certificate.as_ref().filter(|required| *required.get_ref()) {
+        return Err(source.error(required, "`require_certificate` without TLS", expected));
+    }
+    if let Some(versions) = &raw.tls_versions {
+        return Err(source.error(versions, "`tls_versions` without TLS", expected));
+    }
+    Ok(None)
+}
+
+fn parse_versions(
+    source: &Source<'_>,
+    list: &Spanned<Vec<Spanned<String>>>,
+) -> Result<TlsVersions, ConfigError> {
+    let expected = "\"1.2\" or \"1.3\"";
+    let mut versions = TlsVersions { v1_2: false, v1_3: false };
+    for version in list.get_ref() {
+        match version.get_ref().as_str() {
+            "1.2" => versions.v1_2 = true,
+            "1.3" => versions.v1_3 = true,
+            other => return Err(source.error(version, format_args!("\"{other}\""), expected)),
+        }
+    }
+    if list.get_ref().is_empty() {
+        return Err(source.error(list, "no TLS version", expected));
+    }
+    Ok(versions)
+}
+
+fn parse_address(
+    source: &Source<'_>,
+    text: &Spanned<String>,
+    expected: &str,
+) -> Result<SocketAddr, ConfigError> {
+    text.get_ref().parse().map_err(|_| source.error(text, format_args!("`{}`", text.get_ref()), expected))
+}
+
+/// The texts of serde and toml, in the words of this project.
+fn from_toml(source: &Source<'_>, error: &toml::de::Error) -> ConfigError {
+    let line = source.line(error.span().map_or(0, |span| span.start));
+    let message = error.message().lines().collect::<Vec<_>>().join(", ");
+    let message = message.replace("unknown field", "the unknown key").replace("missing field", "no key");
+    let message =
+        ["invalid type: ", "invalid value: "].iter().fold(message, |text, word| text.replace(word, ""));
+    match message.split_once(", expected ") {
+        Some((found, expected)) => ConfigError::at(source.path, line, found, expected),
+        None => ConfigError::at(source.path, line, message, "valid TOML with the keys of broker.toml"),
+    }
+}

@@ -1,0 +1,241 @@
+use std::fs;
+
+use super::*;
+use crate::auth::Access;
+
+/// A directory with the files that configurations name.
+fn directory() -> tempfile::TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    fs::create_dir(directory.path().join("pki")).unwrap();
+    for name in ["passwd", "acl", "pki/server.crt", "pki/server.key", "pki/ca.crt"] {
+        fs::write(directory.path().join(name), "").unwrap();
+    }
+    directory
+}
+
+fn load(directory: &tempfile::TempDir, text: &str) -> Result<Config, ConfigError> {
+    let path = directory.path().join("broker.toml");
+    fs::write(&path, text).unwrap();
+    Config::load(&path)
+}
+
+/// The error without the directory.
+fn error(text: &str) -> String {
+    let directory = directory();
+    let error = load(&directory, text).unwrap_err().to_string();
+    error.replace(&format!("{}/", directory.path().display()), "")
+}
+
+const PLAIN: &str = "[[listener]]\nbind = \"127.0.0.1:1883\"\n";
+
+fn sample(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../config").join(name)
+}
+
+#[test]
+fn the_sample_has_every_key_with_its_default() {
+    let directory = directory();
+    let text = fs::read_to_string(sample("broker.toml")).unwrap();
+    let config = load(&directory, &text).unwrap();
+    let path = |name: &str| directory.path().join(name);
+    let tls = TlsConfig {
+        certificate: path("pki/server.crt"),
+        key: path("pki/server.key"),
+        ca: Some(path("pki/ca.crt")),
+        require_certificate: false,
+        versions: TlsVersions::default(),
+    };
+    let expected = Config {
+        password_file: Some(path("passwd")),
+        acl_file: Some(path("acl")),
+        allow_anonymous: false,
+        admin: Some(ADMIN_DEFAULT),
+        log: LogLevel::Info,
+        listeners: vec![
+            ListenerConfig { bind: "0.0.0.0:8883".parse().unwrap(), tls: Some(tls) },
+            ListenerConfig { bind: "127.0.0.1:1883".parse().unwrap(), tls: None },
+        ],
+        limits: Limits::default(),
+    };
+    assert_eq!(config, expected);
+    for (key, default) in Limits::defaults() {
+        let depends_on_the_machine = key == "password_checks";
+        let line = format!("{key} = {default}");
+        let is_there = text.lines().any(|found| found.split('#').next().unwrap().trim_end() == line);
+        assert!(depends_on_the_machine || is_there, "{line}");
+    }
+}
+
+#[test]
+fn the_sample_users_and_rules_load() {
+    let access = Access::load(Some(&sample("passwd")), Some(&sample("acl")), false).unwrap();
+    let users = access.passwords.as_ref().unwrap().users().collect::<Vec<_>>();
+    assert_eq!(users, ["bridge", "sensor", "viewer"]);
+    for (user, access_kind, topic, expected) in [
+        ("sensor", crate::auth::AccessKind::Write, "sensors/a/b", true),
+        ("sensor", crate::auth::AccessKind::Read, "sensors/a/b", false),
+        ("viewer", crate::auth::AccessKind::Read, "sensors/a/b", true),
+        ("bridge", crate::auth::AccessKind::Read, "anything", true),
+        ("bridge", crate::auth::AccessKind::Write, "anything", false),
+        ("sensor", crate::auth::AccessKind::Read, "devices/sensor/x", true),
+    ] {
+        let decision = access.acl.as_ref().unwrap().decide(Some(user), "c", access_kind, topic);
+        assert_eq!(decision.allowed, expected, "{user} {topic}");
+    }
+}
+
+#[test]
+fn the_shortest_file() {
+    let config = load(&directory(), PLAIN).unwrap();
+    assert_eq!((config.password_file, config.acl_file, config.allow_anonymous), (None, None, false));
+    assert_eq!((config.admin, config.log), (Some(ADMIN_DEFAULT), LogLevel::Info));
+    assert_eq!((config.listeners.len(), config.limits), (1, Limits::default()));
+}
+
+#[test]
+fn values_arrive() {
+    let text = "admin = \"off\"\nlog = \"debug\"\nallow_anonymous = true\n\
+                [[listener]]\nbind = \"[::]:0\"\nplain_text_on_network = true\n\
+                [[listener]]\nbind = \"[::]:0\"\ncertificate = \"pki/server.crt\"\nkey = \"pki/server.key\"\n\
+                ca = \"pki/ca.crt\"\nrequire_certificate = true\ntls_versions = [\"1.3\"]\n\
+                [limits]\nconnections = 5\nsession_expiry_max_seconds = 4294967295\npassword_checks = 3\n";
+    let config = load(&directory(), text).unwrap();
+    assert_eq!((config.admin, config.log, config.allow_anonymous), (None, LogLevel::Debug, true));
+    assert_eq!(config.listeners[0].tls, None);
+    let tls = config.listeners[1].tls.as_ref().unwrap();
+    assert!(tls.require_certificate && tls.ca.is_some());
+    assert_eq!(tls.versions, TlsVersions { v1_2: false, v1_3: true });
+    assert_eq!((config.limits.connections, config.limits.packet_bytes), (5, 2_000_000));
+    assert_eq!(config.limits.authenticator().concurrent, 3);
+    let network = format!("admin = \"0.0.0.0:1\"\nadmin_on_network = true\n{PLAIN}");
+    assert_eq!(load(&directory(), &network).unwrap().admin, Some("0.0.0.0:1".parse().unwrap()));
+}
+
+fn check_errors(cases: impl IntoIterator<Item = (String, &'static str)>) {
+    for (text, expected) in cases {
+        let found = error(&text);
+        assert!(found.starts_with(expected), "{found}\n{expected}\n{text}");
+        assert!(!found.contains('\n'), "{found}");
+    }
+}
+
+#[test]
+fn errors_have_a_line() {
+    check_errors([
+        (String::new(), "broker.toml: found no listener, expected at least one `[[listener]]`"),
+        ("[[listener]]\n".into(), "broker.toml:1: found no key `bind`"),
+        (
+            format!("\nfoo = 1\n{PLAIN}"),
+            "broker.toml:2: found the unknown key `foo`, expected one of `password_file`, ",
+        ),
+        (format!("{PLAIN}tls = 1"), "broker.toml:3: found the unknown key `tls`, expected one of `bind`, "),
+        (
+            format!("{PLAIN}[limits]\nconection = 1"),
+            "broker.toml:4: found the unknown key `conection`, expected one of `connections`, ",
+        ),
+        (format!("allow_anonymous = 1\n{PLAIN}"), "broker.toml:1: found integer `1`, expected a boolean"),
+        (
+            format!("log = \"loud\"\n{PLAIN}"),
+            "broker.toml:1: found unknown variant `loud`, expected one of `error`, `warn`",
+        ),
+        ("a = \n".into(), "broker.toml:1: found "),
+        (
+            "[[listener]]\nbind = \"localhost:1883\"".into(),
+            "broker.toml:2: found `localhost:1883`, expected an IP address and a port such as `0.0.0.0:8883`",
+        ),
+        (
+            "[[listener]]\nbind = \"127.0.0.1\"".into(),
+            "broker.toml:2: found `127.0.0.1`, expected an IP address",
+        ),
+        (
+            "[[listener]]\nbind = \"0.0.0.0:1883\"".into(),
+            "broker.toml:2: found `0.0.0.0:1883` without TLS, expected a `certificate` and a `key`, a loopback",
+        ),
+        (
+            format!("{PLAIN}{PLAIN}"),
+            "broker.toml:4: found `127.0.0.1:1883` twice, expected different addresses",
+        ),
+        (
+            format!("admin = \"0.0.0.0:9883\"\n{PLAIN}"),
+            "broker.toml:1: found `0.0.0.0:9883`, expected a loopback address, or `admin_on_network = true`",
+        ),
+        (format!("admin = \"on\"\n{PLAIN}"), "broker.toml:1: found `on`, expected `off`, or an IP address"),
+        (format!("{PLAIN}[limits]\nconnections = 0"), "broker.toml:4: found 0, expected 1 to 10000000"),
+        (
+            format!("{PLAIN}[limits]\nreceive_maximum = 65536"),
+            "broker.toml:4: found 65536, expected 1 to 65535",
+        ),
+        (
+            format!("{PLAIN}[limits]\nqueue_bytes = -1"),
+            "broker.toml:4: found -1, expected 1 to 1099511627776",
+        ),
+        (format!("{PLAIN}[limits]\nqueue_bytes = \"1\""), "broker.toml:4: found string \"1\", expected "),
+    ]);
+}
+
+#[test]
+fn errors_of_listeners_and_files_have_a_line() {
+    let listener = |lines: &str| format!("[[listener]]\nbind = \"127.0.0.1:8883\"\n{lines}\n");
+    check_errors([
+        (
+            listener("certificate = \"pki/server.crt\""),
+            "broker.toml:3: found a `certificate` without a `key`, expected both",
+        ),
+        (
+            listener("key = \"pki/server.key\""),
+            "broker.toml:3: found a `key` without a `certificate`, expected both",
+        ),
+        (
+            listener("ca = \"pki/ca.crt\""),
+            "broker.toml:3: found `ca` without TLS, expected `certificate` and `key`",
+        ),
+        (listener("require_certificate = true"), "broker.toml:3: found `require_certificate` without TLS"),
+        (listener("tls_versions = [\"1.3\"]"), "broker.toml:3: found `tls_versions` without TLS"),
+        (
+            listener(
+                "certificate = \"pki/server.crt\"\nkey = \"pki/server.key\"\nrequire_certificate = true",
+            ),
+            "broker.toml:5: found `require_certificate = true` without `ca`, expected `ca`",
+        ),
+        (
+            listener(
+                "certificate = \"pki/server.crt\"\nkey = \"pki/server.key\"\ntls_versions = [\n\"1.3\",\n\"1.1\"]",
+            ),
+            "broker.toml:7: found \"1.1\", expected \"1.2\" or \"1.3\"",
+        ),
+        (
+            listener("certificate = \"pki/server.crt\"\nkey = \"pki/server.key\"\ntls_versions = []"),
+            "broker.toml:5: found no TLS version, expected \"1.2\" or \"1.3\"",
+        ),
+        (
+            listener("certificate = \"pki/none\"\nkey = \"pki/server.key\""),
+            "broker.toml:3: found `pki/none`, which cannot be opened (No such file or directory",
+        ),
+        (
+            format!("password_file = \"pki\"\n{PLAIN}"),
+            "broker.toml:1: found `pki`, which is not a file, expected a file that can be read",
+        ),
+        (
+            format!("\nacl_file = \"/no/such/file\"\n{PLAIN}"),
+            "broker.toml:2: found `/no/such/file`, which cannot be opened",
+        ),
+    ]);
+}
+
+#[test]
+fn every_limit_accepts_its_default_and_refuses_what_is_out_of_range() {
+    let directory = directory();
+    for (key, default) in Limits::defaults() {
+        let text = |value: i64| format!("{PLAIN}[limits]\n{key} = {value}\n");
+        assert!(load(&directory, &text(default)).is_ok(), "{key}");
+        for wrong in [-1, i64::MAX] {
+            assert!(load(&directory, &text(wrong)).is_err(), "{key} {wrong}");
+        }
+    }
+}
+
+#[test]
+fn a_missing_file_is_named() {
+    let error = Config::load(Path::new("/no/such/broker.toml")).unwrap_err().to_string();
+    assert_eq!(error, "/no/such/broker.toml: cannot be read: No such file or directory (os error 2)");
+}

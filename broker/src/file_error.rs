@@ -1,0 +1,58 @@
+//! The one shape of errors about files that people write: `path:line: what was found, and what was expected`.
+
+use std::{
+    fmt, io,
+    path::{Path, PathBuf},
+};
+
+/// A file that cannot be read or that says something that it must not say. Never quotes secrets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileError {
+    path: PathBuf,
+    line: Option<u32>,
+    problem: String,
+}
+
+impl FileError {
+    /// A wrong line. Lines count from 1.
+    pub fn at(path: &Path, line: u32, found: impl fmt::Display, expected: impl fmt::Display) -> Self {
+        Self { path: path.into(), line: Some(line), problem: format!("found {found}, expected {expected}") }
+    }
+
+    /// A defect of the whole file.
+    pub fn whole(path: &Path, found: impl fmt::Display, expected: impl fmt::Display) -> Self {
+        Self { path: path.into(), line: None, problem: format!("found {found}, expected {expected}") }
+    }
+
+    /// A file that the system does not let us read.
+    pub fn unreadable(path: &Path, error: &io::Error) -> Self {
+        Self { path: path.into(), line: None, problem: format!("cannot be read: {error}") }
+    }
+
+    /// The file at fault.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The line at fault, counted from 1; `None` if it is the whole file.
+    pub fn line(&self) -> Option<u32> {
+        self.line
+    }
+
+    /// The text after the position.
+    pub fn problem(&self) -> &str {
+        &self.problem
+    }
+}
+
+impl fmt::Display for FileError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:", self.path.display())?;
+        if let Some(line) = self.line {
+            write!(f, "{line}:")?;
+        }
+        write!(f, " {}", self.problem)
+    }
+}
+
+impl std::error::Error for FileError {}

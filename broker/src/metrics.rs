@@ -1,0 +1,457 @@
+//! The numbers of the broker, as Prometheus reads them.
+//!
+//! Every metric is one atomic, or one per value of a label, resolved when the broker starts: counting takes no lock and
+//! no lookup. Connections count in plain integers and add them here once per read batch. Every value of a label is exported
+//! from the start, at zero.
+
+use std::{
+    fmt::{self, Write as _},
+    marker::PhantomData,
+    sync::{Arc, atomic::AtomicU64},
+};
+
+use gaugeline_protocol::QoS;
+use prometheus_client::{
+    encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder},
+    metrics::{
+        counter::Counter,
+        family::Family,
+        gauge::Gauge,
+        histogram::{Histogram, exponential_buckets},
+    },
+    registry::Registry,
+};
+
+/// The values of a label, known in advance.
+pub trait Reason: Copy + Eq + 'static {
+    /// Every value, in the order of [`Self::index`].
+    const ALL: &'static [Self];
+    /// The position in [`Self::ALL`].
+    fn index(self) -> usize;
+    /// The value of the label.
+    fn label(self) -> &'static str;
+}
+
+/// Declares an enum of label values: variant, text, meaning.
+macro_rules! reasons {
+    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $label:literal,)+ }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum $name { $($(#[$variant_doc])* $variant,)+ }
+
+        impl Reason for $name {
+            const ALL: &'static [Self] = &[$(Self::$variant,)+];
+            fn index(self) -> usize {
+                self as usize
+            }
+            fn label(self) -> &'static str {
+                match self { $(Self::$variant => $label,)+ }
+            }
+        }
+    };
+}
+
+reasons! {
+    /// Why an open connection ended.
+    CloseReason {
+        /// The client sent DISCONNECT.
+        ClientDisconnect = "client_disconnect",
+        /// The connection broke or ended without DISCONNECT.
+        ConnectionLost = "connection_lost",
+        /// Nothing came for one and a half keep-alive times.
+        KeepAliveTimeout = "keep_alive_timeout",
+        /// The client broke the protocol.
+        ProtocolError = "protocol_error",
+        /// A packet over a limit.
+        PacketTooLarge = "packet_too_large",
+        /// The client exceeded its quota or the receive maximum.
+        QuotaExceeded = "quota_exceeded",
+        /// Another connection took over the session.
+        TakenOver = "taken_over",
+        /// The client did not read what was sent to it.
+        SlowConsumer = "slow_consumer",
+        /// The user was removed or lost the right to connect.
+        NotAuthorized = "not_authorized",
+        /// The broker stops.
+        Shutdown = "shutdown",
+        /// A fault of the broker, its disk for instance.
+        Internal = "internal",
+    }
+}
+
+reasons! {
+    /// Why a connection did not get as far as a session.
+    RefusalReason {
+        /// No user name, unknown user, no or wrong password.
+        NotAuthorized = "not_authorized",
+        /// Too many connections, or too many that wait for their password check.
+        ServerBusy = "server_busy",
+        /// More connections than the limit, in total.
+        TooManyConnections = "too_many_connections",
+        /// More connections than the limit, from one address.
+        TooManyFromAddress = "too_many_from_address",
+        /// CONNECT did not come in time.
+        ConnectTimeout = "connect_timeout",
+        /// The first packet was not a valid CONNECT.
+        MalformedConnect = "malformed_connect",
+        /// The TLS handshake failed.
+        TlsHandshake = "tls_handshake",
+        /// A version other than 3.1, 3.1.1 and 5.0.
+        ProtocolVersion = "protocol_version",
+        /// A client identifier that is not allowed.
+        ClientId = "client_id",
+        /// An authentication method that is not supported.
+        AuthenticationMethod = "authentication_method",
+        /// The connection ended before CONNECT was there.
+        ConnectionLost = "connection_lost",
+        /// The broker stops.
+        Shutdown = "shutdown",
+    }
+}
+
+reasons! {
+    /// Why a message was not delivered to someone who would have got it, or not taken.
+    DropReason {
+        /// The session's queue is at its limit.
+        QueueFull = "queue_full",
+        /// A QoS 0 message to a client that does not keep up.
+        SlowConsumer = "slow_consumer",
+        /// The message expiry interval has passed.
+        Expired = "expired",
+        /// Larger than the client's maximum packet size.
+        TooLarge = "too_large",
+        /// The subscriber may not read the topic.
+        AclRead = "acl_read",
+        /// The publisher may not write the topic.
+        AclWrite = "acl_write",
+        /// The will's topic may not be written.
+        AclWill = "acl_will",
+        /// The session ended with messages in its queue.
+        SessionEnded = "session_ended",
+        /// The retained store is at its limit.
+        RetainedFull = "retained_full",
+        /// All queues together are at their limit.
+        TotalQueueFull = "total_queue_full",
+        /// The broker stopped before the message was sent.
+        Shutdown = "shutdown",
+    }
+}
+
+reasons! {
+    /// The three qualities of service.
+    QosLabel {
+        /// At most once.
+        AtMostOnce = "0",
+        /// At least once.
+        AtLeastOnce = "1",
+        /// Exactly once.
+        ExactlyOnce = "2",
+    }
+}
+
+impl From<QoS> for QosLabel {
+    fn from(qos: QoS) -> Self {
+        match qos {
+            QoS::AtMostOnce => Self::AtMostOnce,
+            QoS::AtLeastOnce => Self::AtLeastOnce,
+            QoS::ExactlyOnce => Self::ExactlyOnce,
+        }
+    }
+}
+
+/// One counter for each value of a label.
+#[derive(Debug)]
+pub struct CounterBy<R> {
+    counters: Box<[Counter]>,
+    reason: PhantomData<R>,
+}
+
+impl<R: Reason> CounterBy<R> {
+    /// Adds `count` to the counter of `reason`.
+    pub fn inc_by(&self, reason: R, count: u64) {
+        if let Some(counter) = self.counters.get(reason.index()) {
+            counter.inc_by(count);
+        }
+    }
+
+    /// Adds one.
+    pub fn inc(&self, reason: R) {
+        self.inc_by(reason, 1);
+    }
+
+    /// The count of one reason.
+    pub fn of(&self, reason: R) -> u64 {
+        self.counters.get(reason.index()).map_or(0, Counter::get)
+    }
+
+    /// The sum over all reasons.
+    pub fn total(&self) -> u64 {
+        self.counters.iter().map(Counter::get).sum()
+    }
+}
+
+/// A label set of one label whose name depends on the metric.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Label((&'static str, LabelText));
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct LabelText(&'static str);
+
+impl EncodeLabelValue for LabelText {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> fmt::Result {
+        encoder.write_str(self.0)
+    }
+}
+
+impl EncodeLabelSet for Label {
+    fn encode(&self, encoder: &mut prometheus_client::encoding::LabelSetEncoder<'_>) -> fmt::Result {
+        [(self.0.0, self.0.1.0)].encode(encoder)
+    }
+}
+
+/// Every metric of the broker. Names have the prefix `gaugeline_`.
+#[derive(Debug)]
+pub struct Metrics {
+    /// Connections that are open, those before CONNECT included.
+    pub connections_open: Gauge,
+    /// Connections that were accepted by a listener.
+    pub connections_accepted: Counter,
+    /// Sessions' connections that ended.
+    pub connections_closed: CounterBy<CloseReason>,
+    /// Connections that ended before they had a session.
+    pub connections_refused: CounterBy<RefusalReason>,
+    /// TLS handshakes that failed.
+    pub tls_handshake_failures: Counter,
+    /// PUBLISH packets from clients.
+    pub messages_received: CounterBy<QosLabel>,
+    /// PUBLISH packets to clients.
+    pub messages_sent: CounterBy<QosLabel>,
+    /// Bytes of MQTT from clients, without TLS.
+    pub bytes_received: Counter,
+    /// Bytes of MQTT to clients, without TLS.
+    pub bytes_sent: Counter,
+    /// Messages that the ACL did not let in.
+    pub publishes_denied: Counter,
+    /// Subscriptions that the ACL refused.
+    pub subscribes_denied: Counter,
+    /// Messages that did not reach someone, by reason.
+    pub messages_dropped: CounterBy<DropReason>,
+    /// Messages that nobody subscribed to. Not a loss.
+    pub messages_without_subscriber: Counter,
+    /// Sessions with a connection.
+    pub sessions_online: Gauge,
+    /// Sessions without a connection.
+    pub sessions_offline: Gauge,
+    /// Subscriptions of all sessions.
+    pub subscriptions: Gauge,
+    /// Retained messages.
+    pub retained_messages: Gauge,
+    /// Bytes of retained messages, topic and payload.
+    pub retained_bytes: Gauge,
+    /// Messages that wait in queues of sessions.
+    pub queued_messages: Gauge,
+    /// Bytes of the messages that wait.
+    pub queued_bytes: Gauge,
+    /// How long a password hash took.
+    pub password_hash_seconds: Histogram,
+    registry: Registry,
+}
+
+impl Metrics {
+    /// Everything at zero.
+    pub fn new() -> Arc<Self> {
+        let mut builder = Builder { registry: Registry::with_prefix("gaugeline") };
+        let b = &mut builder;
+        let connections_open = b.gauge("connections_open", "Open network connections");
+        let connections_accepted = b.counter("connections_accepted", "Accepted network connections");
+        let connections_closed = b.counters("connections_closed", "Ended connections of sessions", "reason");
+        let connections_refused =
+            b.counters("connections_refused", "Connections that ended before they had a session", "reason");
+        let tls_handshake_failures = b.counter("tls_handshake_failures", "Failed TLS handshakes");
+        let messages_received = b.counters("messages_received", "PUBLISH packets from clients", "qos");
+        let messages_sent = b.counters("messages_sent", "PUBLISH packets to clients", "qos");
+        let bytes_received = b.counter("bytes_received", "MQTT bytes from clients, without TLS");
+        let bytes_sent = b.counter("bytes_sent", "MQTT bytes to clients, without TLS");
+        let publishes_denied = b.counter("publishes_denied", "Messages that the ACL did not let in");
+        let subscribes_denied = b.counter("subscribes_denied", "Subscriptions that the ACL refused");
+        let messages_dropped =
+            b.counters("messages_dropped", "Messages that did not reach someone or were not taken", "reason");
+        let messages_without_subscriber =
+            b.counter("messages_without_subscriber", "Messages that nobody subscribed to");
+        let sessions_online = b.gauge("sessions_online", "Sessions with a connection");
+        let sessions_offline = b.gauge("sessions_offline", "Sessions without a connection");
+        let subscriptions = b.gauge("subscriptions", "Subscriptions of all sessions");
+        let retained_messages = b.gauge("retained_messages", "Retained messages");
+        let retained_bytes = b.gauge("retained_bytes", "Bytes of retained messages, topic and payload");
+        let queued_messages = b.gauge("queued_messages", "Messages that wait in queues of sessions");
+        let queued_bytes = b.gauge("queued_bytes", "Bytes of messages that wait in queues of sessions");
+        // From half a millisecond (a thousand iterations) to eight seconds (more than anyone wants).
+        let password_hash_seconds =
+            b.histogram("password_hash_seconds", "Time to compute a password hash", 0.0005, 2.0, 15);
+        Arc::new(Self {
+            connections_open,
+            connections_accepted,
+            connections_closed,
+            connections_refused,
+            tls_handshake_failures,
+            messages_received,
+            messages_sent,
+            bytes_received,
+            bytes_sent,
+            publishes_denied,
+            subscribes_denied,
+            messages_dropped,
+            messages_without_subscriber,
+            sessions_online,
+            sessions_offline,
+            subscriptions,
+            retained_messages,
+            retained_bytes,
+            queued_messages,
+            queued_bytes,
+            password_hash_seconds,
+            registry: builder.registry,
+        })
+    }
+}
+
+/// What a connection has counted since it last told [`Metrics::add`].
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
+    pub(crate) bytes_received: u64,
+    pub(crate) bytes_sent: u64,
+    received: [u64; 3],
+    sent: [u64; 3],
+}
+
+impl Tally {
+    /// A PUBLISH came in.
+    pub(crate) fn received(&mut self, qos: QoS) {
+        if let Some(count) = self.received.get_mut(usize::from(qos.bits())) {
+            *count += 1;
+        }
+    }
+
+    /// PUBLISH packets go out.
+    pub(crate) fn sent(&mut self, qos: QoS, messages: u64) {
+        if let Some(count) = self.sent.get_mut(usize::from(qos.bits())) {
+            *count += messages;
+        }
+    }
+}
+
+impl Metrics {
+    /// Adds what a connection has counted, and starts its tally anew.
+    pub(crate) fn add(&self, tally: &mut Tally) {
+        let Tally { bytes_received, bytes_sent, received, sent } = std::mem::take(tally);
+        for (counter, count) in [(&self.bytes_received, bytes_received), (&self.bytes_sent, bytes_sent)] {
+            if count > 0 {
+                counter.inc_by(count);
+            }
+        }
+        for (&qos, (received, sent)) in QosLabel::ALL.iter().zip(received.into_iter().zip(sent)) {
+            if received > 0 {
+                self.messages_received.inc_by(qos, received);
+            }
+            if sent > 0 {
+                self.messages_sent.inc_by(qos, sent);
+            }
+        }
+    }
+}
+
+/// Something with metrics to export.
+pub trait MetricsSource: Send + Sync + 'static {
+    /// Where they are registered.
+    fn registry(&self) -> &Registry;
+}
+
+impl MetricsSource for Metrics {
+    fn registry(&self) -> &Registry {
+        &self.registry
+    }
+}
+
+/// Registers as it creates.
+struct Builder {
+    registry: Registry,
+}
+
+impl Builder {
+    fn counter(&mut self, name: &str, help: &str) -> Counter {
+        let counter = Counter::<u64, AtomicU64>::default();
+        self.registry.register(name, help, counter.clone());
+        counter
+    }
+
+    fn gauge(&mut self, name: &str, help: &str) -> Gauge {
+        let gauge = Gauge::default();
+        self.registry.register(name, help, gauge.clone());
+        gauge
+    }
+
+    fn histogram(&mut self, name: &str, help: &str, first: f64, factor: f64, count: u16) -> Histogram {
+        let histogram = Histogram::new(exponential_buckets(first, factor, count));
+        self.registry.register(name, help, histogram.clone());
+        histogram
+    }
+
+    fn counters<R: Reason>(&mut self, name: &str, help: &str, label: &'static str) -> CounterBy<R> {
+        let family = Family::<Label, Counter>::default();
+        self.registry.register(name, help, family.clone());
+        let counters = R::ALL
+            .iter()
+            .map(|reason| family.get_or_create(&Label((label, LabelText(reason.label())))).clone())
+            .collect();
+        CounterBy { counters, reason: PhantomData }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(metrics: &Metrics) -> String {
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, metrics.registry()).unwrap();
+        text
+    }
+
+    #[test]
+    fn every_reason_is_exported_from_the_start() {
+        let text = text(&Metrics::new());
+        for reason in DropReason::ALL {
+            let line = format!("gaugeline_messages_dropped_total{{reason=\"{}\"}} 0\n", reason.label());
+            assert!(text.contains(&line), "{line}{text}");
+        }
+        for line in ["gaugeline_messages_sent_total{qos=\"2\"} 0\n", "gaugeline_connections_open 0\n"] {
+            assert!(text.contains(line), "{line}{text}");
+        }
+    }
+
+    #[test]
+    fn counts_arrive_under_their_reason() {
+        let metrics = Metrics::new();
+        metrics.connections_closed.inc(CloseReason::TakenOver);
+        metrics.messages_received.inc_by(QoS::AtLeastOnce.into(), 41);
+        metrics.messages_received.inc(QoS::AtLeastOnce.into());
+        let text = text(&metrics);
+        assert!(text.contains("gaugeline_connections_closed_total{reason=\"taken_over\"} 1\n"), "{text}");
+        assert!(text.contains("gaugeline_messages_received_total{qos=\"1\"} 42\n"), "{text}");
+        assert_eq!(metrics.messages_received.of(QosLabel::AtLeastOnce), 42);
+        assert_eq!(metrics.connections_closed.total(), 1);
+    }
+
+    #[test]
+    fn an_index_is_a_position_in_all() {
+        fn check<R: Reason + fmt::Debug>() {
+            for (position, reason) in R::ALL.iter().enumerate() {
+                assert_eq!(reason.index(), position, "{reason:?}");
+            }
+        }
+        check::<CloseReason>();
+        check::<RefusalReason>();
+        check::<DropReason>();
+        check::<QosLabel>();
+    }
+}

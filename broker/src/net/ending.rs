@@ -1,0 +1,126 @@
+//! How a connection ends: what the client is told, what happens to its will, and where its session goes.
+
+use std::{sync::Arc, time::Duration, time::Instant};
+
+use bytes::BytesMut;
+use gaugeline_protocol::{
+    ReasonCode,
+    session::{Violation, session_expires_after},
+};
+
+use super::connection::{Connection, Ending};
+use crate::{
+    clock, log,
+    metrics::CloseReason,
+    router::Wire,
+    sessions::{Parked, PendingWill},
+};
+
+/// How long the last bytes may take: a client that does not read them loses only the reason.
+const FAREWELL_TIME_MAX: Duration = Duration::from_secs(1);
+
+impl Connection {
+    /// Runs until the connection ends, and clears up after it.
+    pub(super) async fn run(mut self) {
+        let ending = (&mut self).await;
+        let now = clock::now();
+        self.report(&ending);
+        let farewell = self.farewell(&ending);
+        let wants_will = match ending {
+            Ending::Disconnected { publish_will } => publish_will,
+            _ => true,
+        };
+        self.return_session(wants_will, now);
+        let Self { stream, entrance, .. } = self;
+        // Whatever goes wrong now, the connection is over.
+        tokio::time::timeout(FAREWELL_TIME_MAX, stream.finish(&farewell)).await.ok();
+        drop(entrance);
+    }
+
+    fn report(&self, ending: &Ending) {
+        let metrics = &self.hub.metrics.connections_closed;
+        metrics.inc(close_reason(ending));
+        match ending {
+            Ending::Disconnected { .. } => log::disconnected(&self.identity, format_args!("by the client")),
+            Ending::Lost(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
+                log::disconnected(
+                    &self.identity,
+                    format_args!("the connection was closed without DISCONNECT"),
+                );
+            }
+            Ending::Lost(error) => {
+                log::disconnected(&self.identity, format_args!("connection lost: {error}"))
+            }
+            Ending::Violated(violation) => {
+                log::refused(
+                    &self.identity,
+                    format_args!("the connection: {violation} ({})", violation.reason()),
+                );
+            }
+            Ending::Vacated(reason) => log::disconnected(&self.identity, format_args!("{reason}")),
+        }
+    }
+
+    /// What is sent before the connection closes: what was on its way, and for MQTT 5 the reason.
+    fn farewell(&mut self, ending: &Ending) -> BytesMut {
+        let mut out = std::mem::take(&mut self.out);
+        match ending {
+            Ending::Disconnected { .. } | Ending::Lost(_) => out.clear(),
+            Ending::Violated(violation) => self.session.disconnect(violation.reason(), &mut out),
+            Ending::Vacated(reason) => self.session.disconnect(*reason, &mut out),
+        }
+        out
+    }
+
+    /// Parks the session, hands it to the client's next connection, or ends it.
+    fn return_session(&mut self, wants_will: bool, now: Instant) {
+        self.mailbox.set_wire(Wire::Offline);
+        self.return_backlog();
+        let hub = Arc::clone(&self.hub);
+        let negotiated = self.session.negotiated();
+        let (client_id, expiry) = (negotiated.client_id.clone(), negotiated.session_expiry_seconds);
+        let persistent = negotiated.is_persistent();
+        let mut will = self.will.take().filter(|_| wants_will).map(|will| {
+            let delay = will.delay_seconds.min(expiry);
+            PendingWill { due: now + Duration::from_secs(u64::from(delay)), will }
+        });
+        if let Some(pending) = will.take_if(|pending| !persistent || pending.due <= now) {
+            hub.publish_will(&self.mailbox, &pending.will, now);
+        }
+        let will_due = will.as_ref().map(|pending| pending.due);
+        let expires_at = session_expires_after(expiry).and_then(|after| now.checked_add(after));
+        let parked =
+            Parked { session: self.take_session(), mailbox: Arc::clone(&self.mailbox), expires_at, will };
+        let unclaimed = if persistent {
+            hub.registry.leave(&client_id, &self.seat, Some(Box::new(parked)))
+        } else {
+            hub.end_session(parked, now);
+            hub.registry.leave(&client_id, &self.seat, None)
+        };
+        if let Some(parked) = unclaimed {
+            hub.end_session(*parked, now);
+        }
+        for at in [will_due, expires_at].into_iter().flatten() {
+            hub.expiry.schedule(at, client_id.clone());
+        }
+    }
+}
+
+fn close_reason(ending: &Ending) -> CloseReason {
+    let reason = match ending {
+        Ending::Disconnected { .. } => return CloseReason::ClientDisconnect,
+        Ending::Lost(_) => return CloseReason::ConnectionLost,
+        Ending::Violated(Violation::Decode(error)) => error.reason(),
+        Ending::Violated(Violation::Protocol { reason, .. }) | Ending::Vacated(reason) => *reason,
+    };
+    match reason {
+        ReasonCode::KeepAliveTimeout => CloseReason::KeepAliveTimeout,
+        ReasonCode::PacketTooLarge => CloseReason::PacketTooLarge,
+        ReasonCode::ReceiveMaximumExceeded | ReasonCode::QuotaExceeded => CloseReason::QuotaExceeded,
+        ReasonCode::SessionTakenOver => CloseReason::TakenOver,
+        ReasonCode::NotAuthorized | ReasonCode::AdministrativeAction => CloseReason::NotAuthorized,
+        ReasonCode::ServerShuttingDown => CloseReason::Shutdown,
+        ReasonCode::UnspecifiedError | ReasonCode::ServerUnavailable => CloseReason::Internal,
+        _ => CloseReason::ProtocolError,
+    }
+}

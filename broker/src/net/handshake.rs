@@ -1,0 +1,331 @@
+//! From an accepted socket to a connection with a session: TLS, CONNECT, credentials, the client identifier's place.
+//!
+//! This is a task of its own, which ends when the connection's task starts: its memory is not kept for the life of the
+//! connection.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use bytes::BytesMut;
+use gaugeline_protocol::{
+    ClientId, ReasonCode, Version, codec,
+    packet::{ConnAck, ConnAckProperties, Connect},
+    session::{self, Negotiated, Session},
+};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsAcceptor;
+
+use super::{connection::Connection, listener::Entrance, stream::Stream};
+use crate::{
+    auth::Identity,
+    clock,
+    hub::Hub,
+    log,
+    metrics::{RefusalReason, Tally},
+    router::{Contents, MatchCache, Wire},
+    sessions::{Claim, Parked, Seat},
+    storage::Ticket,
+};
+
+/// What is read at once before CONNECT is complete: few are larger.
+const READ_BYTES: usize = 1024;
+/// How long the CONNACK of a refusal may take.
+const REFUSAL_TIME_MAX: Duration = Duration::from_secs(1);
+/// The first byte of CONNECT [MQTT-2.1.3-1].
+const CONNECT: u8 = 0x10;
+
+/// A connection that was not let in: what the log, the metrics and the client are told.
+struct Refused {
+    detail: String,
+    counted: RefusalReason,
+    answer: Option<(Version, ReasonCode)>,
+}
+
+impl Refused {
+    fn silently(counted: RefusalReason, detail: impl Into<String>) -> Self {
+        Self { detail: detail.into(), counted, answer: None }
+    }
+}
+
+/// Takes a new socket as far as it gets.
+pub(super) async fn welcome(
+    hub: Arc<Hub>,
+    socket: TcpStream,
+    address: SocketAddr,
+    tls: Option<TlsAcceptor>,
+    entrance: Entrance,
+) {
+    let limit = Duration::from_secs(hub.limits.connect_timeout_seconds);
+    let started = clock::now();
+    let secured = tokio::time::timeout(limit, secure(&hub, socket, tls)).await;
+    let mut stream = match secured {
+        Ok(Ok(stream)) => stream,
+        Ok(Err(refused)) => return refuse(&hub, None, None, address, &refused),
+        Err(_) => return refuse(&hub, None, None, address, &too_slow(limit)),
+    };
+    let mut received = BytesMut::new();
+    let left = limit.saturating_sub(clock::now() - started);
+    let connect = match tokio::time::timeout(left, read_connect(&hub, &mut stream, &mut received)).await {
+        Ok(Ok(connect)) => connect,
+        Ok(Err(refused)) => {
+            refuse(&hub, None, None, address, &refused);
+            return answer_refusal(stream, &refused).await;
+        }
+        Err(_) => return refuse(&hub, None, None, address, &too_slow(limit)),
+    };
+    match admit(&hub, &connect, address).await {
+        Ok(admitted) => enter(hub, stream, received, connect, admitted, entrance),
+        Err(refused) => {
+            let user = connect.user_name.as_deref();
+            refuse(&hub, Some(&connect.client_id), user, address, &refused);
+            answer_refusal(stream, &refused).await;
+        }
+    }
+}
+
+fn too_slow(limit: Duration) -> Refused {
+    let detail = format!("no complete CONNECT within {} s", limit.as_secs());
+    Refused::silently(RefusalReason::ConnectTimeout, detail)
+}
+
+fn refuse(hub: &Hub, client: Option<&str>, user: Option<&str>, address: SocketAddr, refused: &Refused) {
+    hub.metrics.connections_refused.inc(refused.counted);
+    log::not_admitted(client, user, address, format_args!("{}", refused.detail));
+}
+
+async fn answer_refusal(stream: Stream, refused: &Refused) {
+    let mut out = BytesMut::new();
+    if let Some((version, reason)) = refused.answer {
+        let answer = ConnAck { session_present: false, reason, properties: ConnAckProperties::default() };
+        // A CONNACK without properties has nothing that could fail to encode.
+        answer.encode(version, &mut out).ok();
+    }
+    // The connection is over whether or not the client hears why.
+    tokio::time::timeout(REFUSAL_TIME_MAX, stream.finish(&out)).await.ok();
+}
+
+async fn secure(hub: &Hub, socket: TcpStream, tls: Option<TlsAcceptor>) -> Result<Stream, Refused> {
+    let Some(acceptor) = tls else { return Ok(Stream::Plain(socket)) };
+    match acceptor.accept(socket).await {
+        Ok(stream) => Ok(Stream::Tls(Box::new(stream))),
+        Err(error) => {
+            hub.metrics.tls_handshake_failures.inc();
+            let detail = format!("TLS handshake: {error}{}", tls_hint(&error.to_string()));
+            Err(Refused::silently(RefusalReason::TlsHandshake, detail))
+        }
+    }
+}
+
+/// What usually causes a failed handshake.
+fn tls_hint(error: &str) -> &'static str {
+    let error = error.to_ascii_lowercase().replace([' ', '_'], "");
+    if error.contains("unknownca") || error.contains("badcertificate") || error.contains("certificateunknown")
+    {
+        " (the client does not trust this server's certificate: give it the CA file, and use a name that is in the \
+         certificate)"
+    } else if error.contains("corruptmessage") || error.contains("invalidcontenttype") {
+        " (the client does not speak TLS on this port)"
+    } else if error.contains("certificaterequired") || error.contains("nocertificate") {
+        " (require_certificate is on, and the client shows no certificate)"
+    } else {
+        ""
+    }
+}
+
+async fn read_connect(hub: &Hub, stream: &mut Stream, received: &mut BytesMut) -> Result<Connect, Refused> {
+    let malformed = |error: codec::DecodeError, version: Option<Version>| Refused {
+        detail: format!("CONNECT: {error}"),
+        counted: if error.refusal_version().is_some() {
+            RefusalReason::ProtocolVersion
+        } else {
+            RefusalReason::MalformedConnect
+        },
+        answer: error.refusal_version().or(version).map(|version| (version, error.reason())),
+    };
+    loop {
+        if received.first().is_some_and(|first| *first != CONNECT) {
+            return Err(Refused::silently(
+                RefusalReason::MalformedConnect,
+                "the first packet is not CONNECT [MQTT-3.1.0-1]",
+            ));
+        }
+        let frame = codec::frame(received, hub.limits.connect_packet_bytes)
+            .map_err(|error| malformed(error, None))?;
+        if let Some(frame) = frame {
+            let connect = Connect::decode(&frame, &hub.packet_limits)
+                .map_err(|error| malformed(error, claims_v5(frame.body).then_some(Version::V5)))?;
+            let length = frame.len;
+            bytes::Buf::advance(received, length);
+            return Ok(connect);
+        }
+        let filled = received.len();
+        received.resize(filled + READ_BYTES, 0);
+        let read = stream.read(received.get_mut(filled..).unwrap_or_default()).await;
+        received.truncate(filled + *read.as_ref().unwrap_or(&0));
+        match read {
+            Ok(0) => {
+                return Err(Refused::silently(
+                    RefusalReason::ConnectionLost,
+                    "the connection was closed before CONNECT",
+                ));
+            }
+            Ok(_) => {}
+            Err(error) => {
+                let detail = format!("the connection was lost before CONNECT: {error}");
+                return Err(Refused::silently(RefusalReason::ConnectionLost, detail));
+            }
+        }
+    }
+}
+
+/// Whether a malformed CONNECT came from a client that understands the reason codes of MQTT 5.
+fn claims_v5(body: &[u8]) -> bool {
+    body.starts_with(b"\0\x04MQTT\x05")
+}
+
+/// Who may come in, and on which terms.
+struct Admitted {
+    identity: Identity,
+    negotiated: Negotiated,
+    seat: Arc<Seat>,
+    /// The session that was there.
+    found: Option<Box<Parked>>,
+}
+
+async fn admit(hub: &Hub, connect: &Connect, address: SocketAddr) -> Result<Admitted, Refused> {
+    let answered = |reason, counted, detail: String| Refused {
+        detail,
+        counted,
+        answer: Some((connect.version, reason)),
+    };
+    let authenticated = hub
+        .authenticator
+        .authenticate(connect.user_name.as_deref(), connect.password.as_deref())
+        .await
+        .map_err(|refusal| {
+            let counted = match refusal.reason() {
+                ReasonCode::ServerBusy => RefusalReason::ServerBusy,
+                _ => RefusalReason::NotAuthorized,
+            };
+            answered(refusal.reason(), counted, refusal.to_string())
+        })?;
+    let negotiated = session::negotiate(connect, &hub.settings, assigned_client_id).map_err(|refusal| {
+        let counted = match refusal.reason {
+            ReasonCode::ClientIdentifierNotValid => RefusalReason::ClientId,
+            _ => RefusalReason::AuthenticationMethod,
+        };
+        answered(refusal.reason, counted, refusal.to_string())
+    })?;
+    let (online, offline) = hub.registry.counts();
+    if online + offline >= hub.limits.sessions && !hub.registry.knows(&negotiated.client_id) {
+        let detail = "the limit of sessions is reached".to_owned();
+        return Err(answered(ReasonCode::QuotaExceeded, RefusalReason::ServerBusy, detail));
+    }
+    let identity = Identity { user: authenticated.user, client_id: negotiated.client_id.clone(), address };
+    let seat = Arc::new(Seat::default());
+    let found = match hub.registry.claim(&identity.client_id, &seat) {
+        Claim::Free => None,
+        Claim::Parked(parked) => Some(parked),
+        Claim::Occupied(session) => match session.await {
+            Ok(session) => session,
+            Err(_) => {
+                let detail = "a newer connection of the same client came in between".to_owned();
+                return Err(answered(ReasonCode::SessionTakenOver, RefusalReason::ConnectionLost, detail));
+            }
+        },
+    };
+    Ok(Admitted { identity, negotiated, seat, found })
+}
+
+/// A client identifier for a client that sent none: unguessable, so that nobody can take it over.
+fn assigned_client_id() -> ClientId {
+    let mut random = [0; 16];
+    // Without random numbers the identifier would be a known one: better none than one that others can take over.
+    if getrandom::fill(&mut random).is_err() {
+        tracing::error!(
+            "the system gives no random numbers: assigned client identifiers are not unguessable"
+        );
+    }
+    let text = random.iter().fold("auto-".to_owned(), |text, byte| format!("{text}{byte:02x}"));
+    ClientId::new(&text).unwrap_or_else(|| unreachable!("the text is not empty"))
+}
+
+/// Starts the connection's task.
+fn enter(
+    hub: Arc<Hub>,
+    stream: Stream,
+    received: BytesMut,
+    connect: Connect,
+    admitted: Admitted,
+    entrance: Entrance,
+) {
+    let now = clock::now();
+    let Admitted { identity, negotiated, seat, found } = admitted;
+    let expiry_asked = connect.properties.session_expiry_seconds;
+    // Another user must not get what was meant for this one.
+    let (resumable, replaced) = match found {
+        Some(old) if !negotiated.clean_start && old.mailbox.identity().user == identity.user => {
+            (Some(old), None)
+        }
+        other => (None, other),
+    };
+    if let Some(old) = replaced {
+        hub.end_session(*old, now);
+    }
+    let present = resumable.is_some();
+    let limits_packets = (negotiated.outgoing_packet_bytes_max as usize) < hub.limits.packet_bytes;
+    let wire = Wire::of(negotiated.version, limits_packets);
+    let mut out = BytesMut::new();
+    let connack = negotiated.connack(&hub.settings, expiry_asked, present);
+    if let Err(error) = connack.encode(negotiated.version, &mut out) {
+        tracing::error!(client = %identity.client_id, "no CONNACK was sent: {error}");
+    }
+    let (session, mailbox) = match resumable {
+        Some(parked) => {
+            let Parked { mut session, mailbox, .. } = *parked;
+            session.resume(negotiated, now);
+            (session, mailbox)
+        }
+        None => {
+            let mailbox = hub.mailbox(&identity, negotiated.is_persistent());
+            (Session::new(negotiated, now), mailbox)
+        }
+    };
+    mailbox.set_wire(wire);
+    log::connected(&identity, session.version(), present);
+    let connection = Connection {
+        resent: session.inflight() == 0,
+        identity,
+        session,
+        mailbox,
+        seat,
+        will: connect.will.map(Box::new),
+        entrance,
+        cache: MatchCache::default(),
+        partial: received,
+        out,
+        flushing: false,
+        backlog: Contents::default(),
+        walks: Vec::new(),
+        busy: false,
+        stall: None,
+        timer: None,
+        retained_at: Ticket::START,
+        tally: Tally::default(),
+        occupied: false,
+        hub,
+        stream,
+    };
+    tokio::spawn(connection.run());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn assigned_client_ids_differ_and_are_valid() {
+        let (one, other) = (assigned_client_id(), assigned_client_id());
+        assert_ne!(one, other);
+        assert_eq!(one.as_str().len(), "auto-".len() + 32);
+    }
+}

@@ -1,0 +1,271 @@
+//! What a connection does with its client's packets.
+
+use std::{sync::Arc, time::Instant};
+
+use bytes::BytesMut;
+use gaugeline_protocol::{
+    QoS, ReasonCode, codec,
+    packet::{self, Publish, RetainHandling, SubAck, Subscribe, SubscribeFilter, UnsubAck, Unsubscribe},
+    session::{Event, Subscription, Violation},
+};
+
+use super::{
+    connection::{Connection, Ending},
+    outgoing::RetainedWalk,
+};
+use crate::{
+    log,
+    metrics::DropReason,
+    router::{CachedTopic, Fanout, Run},
+};
+
+impl From<Violation> for Ending {
+    fn from(violation: Violation) -> Self {
+        Self::Violated(violation)
+    }
+}
+
+impl From<codec::DecodeError> for Ending {
+    fn from(error: codec::DecodeError) -> Self {
+        Self::Violated(error.into())
+    }
+}
+
+impl Connection {
+    /// Handles every whole packet; returns how many bytes they were.
+    pub(super) fn handle_packets(
+        &mut self,
+        bytes: &[u8],
+        fanout: &mut Fanout,
+        now: Instant,
+    ) -> Result<usize, Ending> {
+        let mut run = None;
+        let result = self.handle_each(bytes, fanout, now, &mut run);
+        // What came before a violation was legal and is routed.
+        self.send_run(&mut run, fanout);
+        result
+    }
+
+    fn handle_each<'b>(
+        &mut self,
+        bytes: &'b [u8],
+        fanout: &mut Fanout,
+        now: Instant,
+        run: &mut Option<Run<'b>>,
+    ) -> Result<usize, Ending> {
+        let mut used = 0;
+        while let Some(frame) =
+            codec::frame(bytes.get(used..).unwrap_or_default(), self.hub.limits.packet_bytes)?
+        {
+            used += frame.len;
+            let packet = packet::decode(self.session.version(), &frame, &self.hub.packet_limits)?;
+            match self.session.handle_packet(packet, &mut self.out)? {
+                Event::Handled | Event::Settled(_) => {}
+                Event::Publish { publish, alias } => {
+                    self.publish(publish, alias.as_deref(), run, fanout, now);
+                }
+                Event::Subscribe(subscribe) => {
+                    self.send_run(run, fanout);
+                    self.subscribe(subscribe);
+                }
+                Event::Unsubscribe(unsubscribe) => {
+                    self.send_run(run, fanout);
+                    self.unsubscribe(&unsubscribe);
+                }
+                Event::Disconnected { publish_will } => return Err(Ending::Disconnected { publish_will }),
+            }
+        }
+        Ok(used)
+    }
+
+    fn publish<'b>(
+        &mut self,
+        publish: Publish<'b>,
+        alias: Option<&str>,
+        run: &mut Option<Run<'b>>,
+        fanout: &mut Fanout,
+        now: Instant,
+    ) {
+        self.tally.received(publish.qos);
+        let name = alias.unwrap_or(publish.topic);
+        let (mut topic, fresh) = self.cache.look_up(name, &self.identity, &self.hub.router, &self.hub.access);
+        if !topic.write.allowed {
+            self.send_run(run, fanout);
+            self.deny(&publish, &topic, fresh);
+            return;
+        }
+        if publish.retain {
+            self.send_run(run, fanout);
+            let refused = self.retain(&publish, &topic, now).err();
+            if let (Some(reason), true) = (refused, self.session.version().is_v5()) {
+                self.acknowledge(&publish, reason, 0);
+                return;
+            }
+            // A subscriber that came meanwhile has either seen the retained message or is found now.
+            topic = self.cache.look_up(name, &self.identity, &self.hub.router, &self.hub.access).0;
+        }
+        if let Some(open) = run
+            && open.takes(&topic, &publish)
+        {
+            open.publishes.push(publish);
+            return;
+        }
+        self.send_run(run, fanout);
+        let publisher = Some(self.mailbox.id());
+        *run = Some(Run { topic, publishes: vec![publish], publisher, received_at: now });
+    }
+
+    /// The client may not write the topic. MQTT 5 is told so; older clients get a normal acknowledgement, because they
+    /// could only be cut off otherwise [MQTT-3.3.5-2 of 3.1.1]. Logged once while nothing changes.
+    fn deny(&mut self, publish: &Publish<'_>, topic: &CachedTopic, fresh: bool) {
+        self.hub.metrics.publishes_denied.inc();
+        self.hub.metrics.messages_dropped.inc(DropReason::AclWrite);
+        if fresh {
+            log::refused(&self.identity, format_args!("publish: it may not write {}", topic.topic));
+        }
+        self.acknowledge(publish, ReasonCode::NotAuthorized, 0);
+    }
+
+    fn retain(
+        &mut self,
+        publish: &Publish<'_>,
+        topic: &Arc<CachedTopic>,
+        now: Instant,
+    ) -> Result<(), ReasonCode> {
+        let single = Run {
+            topic: Arc::clone(topic),
+            publishes: vec![*publish],
+            publisher: Some(self.mailbox.id()),
+            received_at: now,
+        };
+        let message = if publish.payload.is_empty() { None } else { single.messages().pop() };
+        let kept = self.hub.retain(&topic.topic, message);
+        if kept.is_err() {
+            log::refused(
+                &self.identity,
+                format_args!(
+                    "retained message on {}: the limit of retained messages is reached",
+                    topic.topic
+                ),
+            );
+        }
+        self.retained_at = self.retained_at.max(kept?);
+        Ok(())
+    }
+
+    /// Routes the messages gathered so far and acknowledges them, in their order.
+    fn send_run(&mut self, run: &mut Option<Run<'_>>, fanout: &mut Fanout) {
+        let Some(run) = run.take() else { return };
+        let (ticket, reason) = self.hub.route(&run, fanout);
+        let not_before = ticket.max(std::mem::take(&mut self.retained_at)).position();
+        for publish in &run.publishes {
+            self.acknowledge(publish, reason, not_before);
+        }
+    }
+
+    fn acknowledge(&mut self, publish: &Publish<'_>, reason: ReasonCode, not_before: u64) {
+        if let Some(packet_id) = publish.packet_id {
+            let durable = self.hub.store.durable().position();
+            self.session.acknowledge(packet_id, publish.qos, reason, not_before, durable, &mut self.out);
+        }
+    }
+
+    fn subscribe(&mut self, subscribe: Subscribe) {
+        let mut walks = Vec::new();
+        let reasons = subscribe
+            .filters
+            .into_iter()
+            .map(|wanted| self.subscribe_one(wanted, subscribe.id, &mut walks))
+            .collect();
+        let answer = SubAck::new(subscribe.packet_id, reasons);
+        self.send_answer(|version, out| answer.encode(version, out));
+        self.walks.extend(walks);
+    }
+
+    fn subscribe_one(
+        &mut self,
+        wanted: SubscribeFilter,
+        id: Option<u32>,
+        walks: &mut Vec<RetainedWalk>,
+    ) -> ReasonCode {
+        let filter = wanted.filter;
+        if !self.hub.access.load().may_subscribe(&self.identity, &filter) {
+            self.hub.metrics.subscribes_denied.inc();
+            log::refused(
+                &self.identity,
+                format_args!("subscribe: it may read nothing that matches {filter}"),
+            );
+            return ReasonCode::NotAuthorized;
+        }
+        let existed = self.session.subscriptions().contains(&filter);
+        if !existed && self.session.subscriptions().len() >= self.hub.limits.subscriptions_per_session {
+            log::refused(
+                &self.identity,
+                format_args!("subscribe to {filter}: the limit of subscriptions_per_session is reached"),
+            );
+            return ReasonCode::QuotaExceeded;
+        }
+        let subscription = Subscription {
+            qos: wanted.qos,
+            no_local: wanted.no_local,
+            retain_as_published: wanted.retain_as_published,
+            id,
+        };
+        self.session.subscriptions_mut().insert(filter.clone(), subscription);
+        self.hub.metrics.subscriptions.inc_by(i64::from(!existed));
+        // First the subscription, then the retained messages: a message in between comes twice rather than never.
+        self.hub.router.subscribe(&self.mailbox, &filter, subscription);
+        let retained = match wanted.retain_handling {
+            RetainHandling::OnSubscribe => true,
+            RetainHandling::OnNewSubscribe => !existed,
+            RetainHandling::Never => false,
+        };
+        // [MQTT 5.0, section 4.8.2]: no retained messages for shared subscriptions.
+        if retained && filter.group().is_none() {
+            walks.push(RetainedWalk::new(self.hub.router.retained().pages(filter), subscription));
+        }
+        match wanted.qos {
+            QoS::AtMostOnce => ReasonCode::Success,
+            QoS::AtLeastOnce => ReasonCode::GrantedQoS1,
+            QoS::ExactlyOnce => ReasonCode::GrantedQoS2,
+        }
+    }
+
+    fn unsubscribe(&mut self, unsubscribe: &Unsubscribe) {
+        let reasons = unsubscribe
+            .filters
+            .iter()
+            .map(|filter| {
+                self.walks.retain(|walk| walk.filter() != filter);
+                if self.session.subscriptions_mut().remove(filter).is_none() {
+                    return ReasonCode::NoSubscriptionExisted;
+                }
+                self.hub.metrics.subscriptions.dec();
+                self.hub.router.unsubscribe(self.mailbox.id(), filter);
+                ReasonCode::Success
+            })
+            .collect();
+        let answer = UnsubAck::new(unsubscribe.packet_id, reasons);
+        self.send_answer(|version, out| answer.encode(version, out));
+    }
+
+    /// Answers cannot fail to encode: they have no texts, and as many codes as the request had filters.
+    fn send_answer(
+        &mut self,
+        encode: impl FnOnce(gaugeline_protocol::Version, &mut BytesMut) -> Result<(), codec::EncodeError>,
+    ) {
+        if let Err(error) = encode(self.session.version(), &mut self.out) {
+            tracing::error!(client = %self.identity.client_id, "an answer was not sent: {error}");
+        }
+    }
+
+    /// How many bytes are missing of the packet that `partial` begins; 0 if that is not known yet.
+    pub(super) fn missing_bytes(&self) -> Result<usize, Ending> {
+        Ok(codec::packet_len(&self.partial)?.map_or(0, |len| len.saturating_sub(self.partial.len())))
+    }
+
+    /// Whether the first packet in `bytes` is not whole.
+    pub(super) fn begins_incomplete(&self, bytes: &[u8]) -> Result<bool, Ending> {
+        Ok(codec::frame(bytes, self.hub.limits.packet_bytes)?.is_none())
+    }
+}

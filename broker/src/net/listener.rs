@@ -1,0 +1,166 @@
+//! Sockets that accept connections, and the limits on how many.
+
+use std::{
+    collections::HashMap,
+    io,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
+
+use foldhash::fast::RandomState;
+use parking_lot::Mutex;
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio_rustls::TlsAcceptor;
+
+use super::handshake;
+use crate::{
+    hub::Hub,
+    log,
+    metrics::{Metrics, RefusalReason},
+};
+
+/// Connections that the kernel completes before they are accepted: a fleet that comes back at once.
+const BACKLOG: u32 = 4096;
+/// How long to wait when the system has no more file descriptors: accepting fails at once until one is free.
+const EXHAUSTED_PAUSE: Duration = Duration::from_millis(50);
+
+/// A bound socket.
+pub(crate) struct Listener {
+    socket: TcpListener,
+    tls: Option<TlsAcceptor>,
+    address: SocketAddr,
+}
+
+impl Listener {
+    pub(crate) fn bind(address: SocketAddr, tls: Option<TlsAcceptor>) -> io::Result<Self> {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        let socket = socket.listen(BACKLOG)?;
+        let address = socket.local_addr()?;
+        Ok(Self { socket, tls, address })
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Accepts until the task is aborted.
+    pub(crate) async fn accept(self, hub: Arc<Hub>, doorman: Arc<Doorman>) {
+        loop {
+            match self.socket.accept().await {
+                Ok((socket, address)) => self.receive(&hub, &doorman, socket, address),
+                Err(error) => {
+                    tracing::error!("cannot accept a connection on {}: {error}", self.address);
+                    tokio::time::sleep(EXHAUSTED_PAUSE).await;
+                }
+            }
+        }
+    }
+
+    fn receive(&self, hub: &Arc<Hub>, doorman: &Arc<Doorman>, socket: TcpStream, address: SocketAddr) {
+        hub.metrics.connections_accepted.inc();
+        let entrance = match doorman.enter(address.ip()) {
+            Ok(entrance) => entrance,
+            Err(reason) => {
+                hub.metrics.connections_refused.inc(reason);
+                let limit = match reason {
+                    RefusalReason::TooManyFromAddress => "connections_per_address",
+                    _ => "connections",
+                };
+                return log::not_admitted(
+                    None,
+                    None,
+                    address,
+                    format_args!("the limit of {limit} is reached"),
+                );
+            }
+        };
+        // Small packets must not wait for the acknowledgement of earlier ones. The system refuses only on a socket
+        // that is gone already, which the handshake finds out.
+        socket.set_nodelay(true).ok();
+        tokio::spawn(handshake::welcome(Arc::clone(hub), socket, address, self.tls.clone(), entrance));
+    }
+}
+
+/// Counts the connections, in total and by address.
+#[derive(Debug)]
+pub(crate) struct Doorman {
+    connections_max: usize,
+    per_address_max: usize,
+    metrics: Arc<Metrics>,
+    inside: Mutex<Inside>,
+}
+
+#[derive(Debug, Default)]
+struct Inside {
+    total: usize,
+    by_address: HashMap<IpAddr, usize, RandomState>,
+}
+
+/// A place for one connection; given back when dropped.
+#[derive(Debug)]
+pub(crate) struct Entrance {
+    doorman: Arc<Doorman>,
+    address: IpAddr,
+}
+
+impl Doorman {
+    pub(crate) fn new(connections_max: usize, per_address_max: usize, metrics: Arc<Metrics>) -> Self {
+        Self { connections_max, per_address_max, metrics, inside: Mutex::default() }
+    }
+
+    /// How many connections there are.
+    pub(crate) fn inside(&self) -> usize {
+        self.inside.lock().total
+    }
+
+    fn enter(self: &Arc<Self>, address: IpAddr) -> Result<Entrance, RefusalReason> {
+        let mut inside = self.inside.lock();
+        if inside.total >= self.connections_max {
+            return Err(RefusalReason::TooManyConnections);
+        }
+        let from_address = inside.by_address.entry(address).or_default();
+        if *from_address >= self.per_address_max {
+            return Err(RefusalReason::TooManyFromAddress);
+        }
+        *from_address += 1;
+        inside.total += 1;
+        self.metrics.connections_open.inc();
+        Ok(Entrance { doorman: Arc::clone(self), address })
+    }
+}
+
+impl Drop for Entrance {
+    fn drop(&mut self) {
+        let mut inside = self.doorman.inside.lock();
+        inside.total -= 1;
+        self.doorman.metrics.connections_open.dec();
+        if let Some(count) = inside.by_address.get_mut(&self.address) {
+            *count -= 1;
+            if *count == 0 {
+                inside.by_address.remove(&self.address);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_limited_and_given_back() {
+        let doorman = Arc::new(Doorman::new(3, 2, Metrics::new()));
+        let (one, two) = ([10, 0, 0, 1].into(), [10, 0, 0, 2].into());
+        let first = doorman.enter(one).unwrap();
+        let _second = doorman.enter(one).unwrap();
+        assert_eq!(doorman.enter(one).err(), Some(RefusalReason::TooManyFromAddress));
+        let _third = doorman.enter(two).unwrap();
+        assert_eq!(doorman.enter(two).err(), Some(RefusalReason::TooManyConnections));
+        drop(first);
+        assert!(doorman.enter(one).is_ok());
+        assert_eq!(doorman.inside(), 2);
+    }
+}

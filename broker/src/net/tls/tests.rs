@@ -1,0 +1,236 @@
+use std::{
+    fs,
+    io::{Read as _, Write as _},
+};
+
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rustls::{ClientConfig, ClientConnection, HandshakeKind, ProtocolVersion, ServerConnection};
+
+use super::*;
+
+/// A root, a server and a client below it, and a second root, in PEM files.
+struct Pki {
+    directory: tempfile::TempDir,
+    client: (CertificateDer<'static>, Vec<u8>),
+    stranger: (CertificateDer<'static>, Vec<u8>),
+}
+
+fn root(name: &str) -> CertifiedIssuer<'static, KeyPair> {
+    let mut params = CertificateParams::new(vec![]).unwrap();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.distinguished_name.push(rcgen::DnType::CommonName, name);
+    CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
+}
+
+impl Pki {
+    fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: String| fs::write(directory.path().join(name), text).unwrap();
+        let (ca, other) = (root("ours"), root("theirs"));
+        write("ca.crt", ca.pem());
+        let key = KeyPair::generate().unwrap();
+        let server = CertificateParams::new(vec!["localhost".into()]).unwrap().signed_by(&key, &ca).unwrap();
+        write("server.crt", server.pem() + &ca.pem());
+        write("server.key", key.serialize_pem());
+        write("other.key", KeyPair::generate().unwrap().serialize_pem());
+        let client = |issuer: &CertifiedIssuer<'static, KeyPair>| {
+            let key = KeyPair::generate().unwrap();
+            let params = CertificateParams::new(vec!["client".into()]).unwrap();
+            (params.signed_by(&key, issuer).unwrap().der().clone(), key.serialize_der())
+        };
+        Self { client: client(&ca), stranger: client(&other), directory }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    fn tls(&self) -> TlsConfig {
+        TlsConfig {
+            certificate: self.path("server.crt"),
+            key: self.path("server.key"),
+            ca: Some(self.path("ca.crt")),
+            require_certificate: false,
+            versions: TlsVersions::default(),
+        }
+    }
+
+    fn client(
+        &self,
+        versions: TlsVersions,
+        identity: Option<&(CertificateDer<'static>, Vec<u8>)>,
+        alpn: &[&[u8]],
+    ) -> Arc<ClientConfig> {
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_file(self.path("ca.crt")).unwrap()).unwrap();
+        let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_protocol_versions(&versions.supported())
+            .unwrap()
+            .with_root_certificates(roots);
+        let mut config = match identity {
+            None => builder.with_no_client_auth(),
+            Some((certificate, key)) => {
+                let key = PrivateKeyDer::try_from(key.clone()).unwrap();
+                builder.with_client_auth_cert(vec![certificate.clone()], key).unwrap()
+            }
+        };
+        config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
+        Arc::new(config)
+    }
+}
+
+/// Runs a handshake in memory and one byte each way, so that tickets arrive.
+fn handshake(
+    server: &Arc<ServerConfig>,
+    client: &Arc<ClientConfig>,
+) -> Result<(ClientConnection, ServerConnection), rustls::Error> {
+    let mut client = ClientConnection::new(client.clone(), "localhost".try_into().unwrap()).unwrap();
+    let mut server = ServerConnection::new(server.clone()).unwrap();
+    client.writer().write_all(b"x").unwrap();
+    server.writer().write_all(b"y").unwrap();
+    for _ in 0..10 {
+        let mut bytes = Vec::new();
+        while client.wants_write() {
+            client.write_tls(&mut bytes).unwrap();
+        }
+        server.read_tls(&mut bytes.as_slice()).unwrap();
+        server.process_new_packets()?;
+        bytes.clear();
+        while server.wants_write() {
+            server.write_tls(&mut bytes).unwrap();
+        }
+        client.read_tls(&mut bytes.as_slice()).unwrap();
+        client.process_new_packets()?;
+    }
+    let mut byte = [0];
+    assert_eq!((server.reader().read(&mut byte).unwrap(), byte), (1, *b"x"));
+    assert_eq!((client.reader().read(&mut byte).unwrap(), byte), (1, *b"y"));
+    Ok((client, server))
+}
+
+const ONLY_1_2: TlsVersions = TlsVersions { v1_2: true, v1_3: false };
+const ONLY_1_3: TlsVersions = TlsVersions { v1_2: false, v1_3: true };
+const BOTH: TlsVersions = TlsVersions { v1_2: true, v1_3: true };
+
+#[test]
+fn versions() {
+    let pki = Pki::new();
+    for (server, client, expected) in [
+        (BOTH, BOTH, Some(ProtocolVersion::TLSv1_3)),
+        (BOTH, ONLY_1_2, Some(ProtocolVersion::TLSv1_2)),
+        (ONLY_1_2, BOTH, Some(ProtocolVersion::TLSv1_2)),
+        (ONLY_1_3, BOTH, Some(ProtocolVersion::TLSv1_3)),
+        (ONLY_1_3, ONLY_1_2, None),
+        (ONLY_1_2, ONLY_1_3, None),
+    ] {
+        let config = server_config(&TlsConfig { versions: server, ..pki.tls() }).unwrap();
+        let found = handshake(&config, &pki.client(client, None, &[])).ok();
+        assert_eq!(found.and_then(|(client, _)| client.protocol_version()), expected);
+    }
+}
+
+#[test]
+fn sessions_resume_with_tickets_and_only_with_the_same_configuration() {
+    let pki = Pki::new();
+    for versions in [ONLY_1_2, ONLY_1_3] {
+        for require_certificate in [false, true] {
+            let tls = TlsConfig { require_certificate, ..pki.tls() };
+            let server = server_config(&tls).unwrap();
+            let client = pki.client(versions, Some(&pki.client), &[]);
+            let kind = |server| handshake(server, &client).unwrap().1.handshake_kind().unwrap();
+            assert_eq!(kind(&server), HandshakeKind::Full);
+            assert_eq!(kind(&server), HandshakeKind::Resumed);
+            assert_eq!(kind(&server_config(&tls).unwrap()), HandshakeKind::Full);
+        }
+    }
+}
+
+#[test]
+fn client_certificates() {
+    let pki = Pki::new();
+    for versions in [ONLY_1_2, ONLY_1_3] {
+        for (require_certificate, identity, expected) in [
+            (true, Some(&pki.client), true),
+            (true, Some(&pki.stranger), false),
+            (true, None, false),
+            (false, None, true),
+            (false, Some(&pki.stranger), true),
+        ] {
+            let config = server_config(&TlsConfig { require_certificate, ..pki.tls() }).unwrap();
+            let found = handshake(&config, &pki.client(versions, identity, &[]));
+            assert_eq!(found.is_ok(), expected, "{versions:?} {require_certificate} {identity:?}");
+            if let Ok((_, server)) = found {
+                assert_eq!(server.peer_certificates().is_some(), require_certificate);
+            }
+        }
+    }
+}
+
+#[test]
+fn alpn_is_answered_but_not_required() {
+    let pki = Pki::new();
+    let server = server_config(&pki.tls()).unwrap();
+    for (offered, expected) in [
+        (&[][..], Some(None)),
+        (&[&b"mqtt"[..]], Some(Some(&b"mqtt"[..]))),
+        (&[b"h2", b"mqtt"], Some(Some(b"mqtt"))),
+        (&[b"http/1.1"], None),
+    ] {
+        let found = handshake(&server, &pki.client(BOTH, None, offered)).ok();
+        assert_eq!(found.as_ref().map(|(client, _)| client.alpn_protocol()), expected, "{offered:?}");
+    }
+}
+
+#[test]
+fn errors_name_the_file_at_fault() {
+    let pki = Pki::new();
+    let base = pki.tls();
+    let text = |name: &str, content: &str| {
+        fs::write(pki.path(name), content).unwrap();
+        pki.path(name)
+    };
+    let damaged = text("damaged.pem", "-----BEGIN CERTIFICATE-----\nMIIB\n");
+    let nonsense = text("nonsense.pem", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
+    let bad_key = text("bad.key", "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n");
+    let encrypted =
+        text("enc.key", "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n");
+    let required = |ca: PathBuf| TlsConfig { ca: Some(ca), require_certificate: true, ..base.clone() };
+    for (tls, file, expected) in [
+        (
+            TlsConfig { key: pki.path("other.key"), ..base.clone() },
+            "other.key",
+            "found a key that does not match the certificate ",
+        ),
+        (TlsConfig { key: pki.path("none"), ..base.clone() }, "none", "cannot be read: No such file"),
+        (TlsConfig { key: pki.path("ca.crt"), ..base.clone() }, "ca.crt", "found no private key"),
+        (TlsConfig { key: encrypted, ..base.clone() }, "enc.key", "found no private key"),
+        (TlsConfig { key: bad_key, ..base.clone() }, "bad.key", "found a private key that cannot be used"),
+        (TlsConfig { certificate: pki.path("none"), ..base.clone() }, "none", "cannot be read: No such file"),
+        (
+            TlsConfig { certificate: pki.path("other.key"), ..base.clone() },
+            "other.key",
+            "found no certificate, expected certificates in PEM",
+        ),
+        (TlsConfig { certificate: damaged, ..base.clone() }, "damaged.pem", "found damaged PEM"),
+        (
+            TlsConfig { certificate: nonsense.clone(), ..base.clone() },
+            "nonsense.pem",
+            "found a certificate that cannot be read",
+        ),
+        (required(nonsense), "nonsense.pem", "found a certificate that cannot be a root"),
+        (required(pki.path("none")), "none", "cannot be read: No such file"),
+        (
+            TlsConfig { ca: None, require_certificate: true, ..base.clone() },
+            "server.crt",
+            "found `require_certificate` without `ca`",
+        ),
+        (
+            TlsConfig { versions: TlsVersions { v1_2: false, v1_3: false }, ..base.clone() },
+            "server.crt",
+            "expected TLS 1.2, TLS 1.3 or both",
+        ),
+    ] {
+        let error = server_config(&tls).unwrap_err();
+        assert!(error.path().ends_with(file) && error.problem().contains(expected), "{error}");
+    }
+}

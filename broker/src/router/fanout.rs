@@ -1,0 +1,261 @@
+//! Hands messages to mailboxes: encoded once per version, QoS and retain flag, copied once per receiver.
+//!
+//! Consecutive messages on one topic form a [`Run`]: one lock and one copy per receiver for all of them. Receivers are
+//! woken once per read batch, by [`Fanout::wake`].
+
+use std::{
+    sync::Arc,
+    task::Waker,
+    time::{Duration, Instant},
+};
+
+use gaugeline_protocol::{
+    PacketId, QoS, Version,
+    packet::{Outgoing, Publish},
+};
+
+use super::{
+    CachedTopic, DeliveryOptions, Draft, Frames, Mailbox, MailboxId, Message, Pushed, Wire, targets::Target,
+};
+
+/// Payloads up to this size are copied into each receiver's mailbox; of larger ones all receivers share one copy.
+/// Copying costs less than a shared allocation, its reference counts and a frame head for each receiver, up to about
+/// a memory page.
+const COPIED_PAYLOAD_BYTES_MAX: usize = 4096;
+
+/// How often a push is tried again because the receiver's connection changed between looking and locking. Each try
+/// needs another reconnect of the same client in that instant.
+const RETRIES_MAX: usize = 3;
+
+/// The buffers of a publisher, reused from batch to batch, and whom it has to wake.
+#[derive(Debug, Default)]
+pub struct Fanout {
+    classes: Classes,
+    wakers: Vec<Waker>,
+    stalled: Option<Arc<Mailbox>>,
+}
+
+/// A run's frames, one set for each encoding that differs: two versions, three QoS, two retain flags.
+#[derive(Debug, Default)]
+struct Classes([Frames; 12]);
+
+/// Consecutive messages of one publisher on one topic, of one QoS and retain flag, borrowed from the read buffer.
+#[derive(Debug)]
+pub struct Run<'a> {
+    /// The topic, and who gets it.
+    pub topic: Arc<CachedTopic>,
+    /// The messages.
+    pub publishes: Vec<Publish<'a>>,
+    /// Who published.
+    pub publisher: Option<MailboxId>,
+    /// Since when their expiry intervals run.
+    pub received_at: Instant,
+}
+
+/// What became of a run.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Routed {
+    /// How many mailboxes got its messages.
+    pub receivers: usize,
+    /// How many copies were dropped because a mailbox was full.
+    pub dropped: u64,
+}
+
+impl Run<'_> {
+    /// Whether a message belongs to this run.
+    pub fn takes(&self, topic: &Arc<CachedTopic>, publish: &Publish<'_>) -> bool {
+        Arc::ptr_eq(&self.topic, topic)
+            && self
+                .publishes
+                .first()
+                .is_none_or(|first| first.qos == publish.qos && first.retain == publish.retain)
+    }
+
+    /// Whether storage must have the messages before they are acknowledged.
+    pub fn must_be_stored(&self) -> bool {
+        self.qos() != QoS::AtMostOnce && self.topic.targets.any_persistent()
+    }
+
+    /// Copies of the messages, to be kept.
+    pub fn messages(&self) -> Vec<Arc<Message>> {
+        self.publishes.iter().map(|publish| Arc::new(self.message(publish))).collect()
+    }
+
+    fn message(&self, publish: &Publish<'_>) -> Message {
+        let expiry = publish.properties.message_expiry_seconds;
+        Message::new(&Draft {
+            topic: &self.topic.topic,
+            payload: publish.payload,
+            properties: &publish.properties.forwardable(),
+            qos: publish.qos,
+            expires_at: expiry.map(|seconds| self.received_at + Duration::from_secs(u64::from(seconds))),
+            publisher: self.publisher,
+        })
+    }
+
+    fn qos(&self) -> QoS {
+        self.publishes.first().map_or(QoS::AtMostOnce, |publish| publish.qos)
+    }
+
+    fn retain(&self) -> bool {
+        self.publishes.first().is_some_and(|publish| publish.retain)
+    }
+
+    /// Whether the messages can be copied as encoded frames: small, and nothing in them that changes while they wait.
+    fn is_plain(&self) -> bool {
+        self.publishes.iter().all(|publish| {
+            publish.properties.message_expiry_seconds.is_none()
+                && publish.payload.len() + publish.properties.raw.len() <= COPIED_PAYLOAD_BYTES_MAX
+        })
+    }
+}
+
+/// A run on its way, with what was made for it so far.
+struct Sending<'r, 'a> {
+    run: &'r Run<'a>,
+    plain: bool,
+    /// Made for the first receiver that needs them, or given by the caller.
+    messages: Option<Vec<Arc<Message>>>,
+    /// Which classes hold this run's frames, one bit each.
+    encoded: u16,
+    routed: Routed,
+}
+
+impl Fanout {
+    /// Pushes a run to everybody who gets it. `messages` are its kept copies, if the caller made them already.
+    pub fn send(&mut self, run: &Run<'_>, messages: Option<Vec<Arc<Message>>>) -> Routed {
+        let mut sending =
+            Sending { run, plain: run.is_plain(), messages, encoded: 0, routed: Routed::default() };
+        for target in &run.topic.targets.direct {
+            self.send_to(target, &mut sending);
+        }
+        if !run.topic.targets.groups.is_empty() {
+            self.send_to_groups(&mut sending);
+        }
+        sending.routed
+    }
+
+    /// Wakes everybody who got something since the last call.
+    pub fn wake(&mut self) {
+        for waker in self.wakers.drain(..) {
+            waker.wake();
+        }
+    }
+
+    /// A mailbox whose owner does not keep up, if there is one: the publisher waits for it before it reads on.
+    pub fn take_stalled(&mut self) -> Option<Arc<Mailbox>> {
+        self.stalled.take()
+    }
+
+    fn send_to(&mut self, target: &Target, sending: &mut Sending<'_, '_>) {
+        let mailbox = &target.mailbox;
+        if target.no_local && Some(mailbox.id()) == sending.run.publisher {
+            return;
+        }
+        sending.routed.receivers += 1;
+        let qos = sending.run.qos().min(target.qos);
+        let retain = sending.run.retain() && target.retain_as_published;
+        let kept = qos != QoS::AtMostOnce && mailbox.is_persistent();
+        for _ in 0..RETRIES_MAX {
+            let wire = mailbox.wire();
+            let version = match wire {
+                Wire::V3 => Version::V311,
+                Wire::V5 => Version::V5,
+                Wire::Deliveries => break,
+                Wire::Offline if kept => break,
+                Wire::Offline => return,
+            };
+            if kept || !sending.plain || target.ids.is_some() {
+                break;
+            }
+            let Some(frames) = self.classes.frames(version, qos, retain, sending) else { break };
+            if let Some(pushed) = mailbox.push_frames(wire, frames, &mut self.wakers) {
+                self.account(mailbox, pushed, &mut sending.routed);
+                return;
+            }
+        }
+        let run = sending.run;
+        let messages = sending.messages.get_or_insert_with(|| run.messages());
+        let options = DeliveryOptions { qos, retain, subscription_ids: target.ids.clone() };
+        let pushed = mailbox.push_messages(messages, &options, &mut self.wakers);
+        self.account(mailbox, pushed, &mut sending.routed);
+    }
+
+    /// Each message of the run to one member of each group.
+    fn send_to_groups(&mut self, sending: &mut Sending<'_, '_>) {
+        let run = sending.run;
+        let messages = sending.messages.get_or_insert_with(|| run.messages()).clone();
+        for group in &run.topic.targets.groups {
+            for message in &messages {
+                let Some(member) = group.pick() else { continue };
+                let target = Target::of(member);
+                let options = DeliveryOptions {
+                    qos: run.qos().min(target.qos),
+                    retain: run.retain() && target.retain_as_published,
+                    subscription_ids: target.ids,
+                };
+                let pushed =
+                    target.mailbox.push_messages(std::slice::from_ref(message), &options, &mut self.wakers);
+                self.account(&target.mailbox, pushed, &mut sending.routed);
+            }
+            sending.routed.receivers += 1;
+        }
+    }
+
+    fn account(&mut self, mailbox: &Arc<Mailbox>, pushed: Pushed, routed: &mut Routed) {
+        routed.dropped += u64::from(pushed.dropped);
+        if pushed.stall && self.stalled.is_none() {
+            self.stalled = Some(Arc::clone(mailbox));
+        }
+    }
+}
+
+impl Classes {
+    /// The run's frames of one class, encoded on first use. `None` if a message cannot be encoded so: it is too long
+    /// for the packet format with the topic it got by an alias.
+    fn frames(
+        &mut self,
+        version: Version,
+        qos: QoS,
+        retain: bool,
+        sending: &mut Sending<'_, '_>,
+    ) -> Option<&Frames> {
+        let class = usize::from(version.is_v5()) * 6 + usize::from(qos.bits()) * 2 + usize::from(retain);
+        let frames = self.0.get_mut(class)?;
+        if sending.encoded & (1 << class) == 0 {
+            frames.bytes.clear();
+            frames.each.clear();
+            frames.qos = qos;
+            for publish in &sending.run.publishes {
+                frames.append(version, retain, &sending.run.topic.topic, publish)?;
+            }
+            sending.encoded |= 1 << class;
+        }
+        Some(frames)
+    }
+}
+
+impl Frames {
+    fn append(&mut self, version: Version, retain: bool, topic: &str, publish: &Publish<'_>) -> Option<()> {
+        let before = self.bytes.len();
+        let packet_id_at = Outgoing {
+            dup: false,
+            qos: self.qos,
+            retain,
+            topic,
+            // Each receiver's session writes its own over it.
+            packet_id: (self.qos != QoS::AtMostOnce).then_some(PacketId::FIRST),
+            payload: publish.payload,
+            topic_alias: None,
+            message_expiry_seconds: None,
+            subscription_ids: &[],
+            forwardable: &publish.properties.forwardable(),
+            user_property: None,
+        }
+        .encode(version, &mut self.bytes)
+        .ok()?;
+        let bytes = u32::try_from(self.bytes.len() - before).ok()?;
+        self.each.push((bytes, u32::try_from(packet_id_at).ok()?));
+        Some(())
+    }
+}

@@ -1,0 +1,499 @@
+//! Where publishers leave what a session is to get: any of them pushes, the session's one owner drains.
+//!
+//! Two kinds of content, in one order: encoded frames, copied in under the lock (cheapest for small messages to
+//! connected clients), and deliveries, which share the message (for sessions that keep it, and for large or unusual
+//! messages). While no connection owns the mailbox, only deliveries above QoS 0 are taken.
+//!
+//! Bounded: above [`MailboxLimits::stall_bytes`] a publisher is asked to wait; a mailbox whose owner does not catch up
+//! in time is marked as lagging, and from then on messages over the limits are dropped and counted, until it is nearly
+//! empty again. One short lock; nothing is called while it is held.
+
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc,
+        atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering},
+    },
+    task::Waker,
+};
+
+use bytes::BytesMut;
+use gaugeline_protocol::{QoS, Version};
+use parking_lot::Mutex;
+
+use super::{Delivery, DeliveryOptions, Message};
+use crate::auth::Identity;
+
+/// Names a mailbox for as long as the process runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct MailboxId(u64);
+
+impl MailboxId {
+    fn next() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        Self(NEXT.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+/// What the owner of a mailbox takes at present.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Wire {
+    /// There is no connection: deliveries above QoS 0 only.
+    Offline = 0,
+    /// Frames of MQTT 3.1 and 3.1.1, and deliveries.
+    V3 = 1,
+    /// Frames of MQTT 5.0, and deliveries.
+    V5 = 2,
+    /// Deliveries only: each message must be looked at, because the client limits the packet size.
+    Deliveries = 3,
+}
+
+impl Wire {
+    /// What a connection of this version takes; `limits_packets` if the client set a maximum packet size.
+    pub fn of(version: Version, limits_packets: bool) -> Self {
+        match version {
+            _ if limits_packets => Self::Deliveries,
+            Version::V31 | Version::V311 => Self::V3,
+            Version::V5 => Self::V5,
+        }
+    }
+}
+
+/// The bytes that wait in all mailboxes together, and how many may.
+#[derive(Debug)]
+pub struct QueueTotal {
+    messages: AtomicUsize,
+    bytes: AtomicUsize,
+    bytes_max: usize,
+}
+
+impl QueueTotal {
+    /// Nothing waits yet.
+    pub const fn new(bytes_max: usize) -> Self {
+        Self { messages: AtomicUsize::new(0), bytes: AtomicUsize::new(0), bytes_max }
+    }
+
+    /// How many messages wait.
+    pub fn messages(&self) -> usize {
+        self.messages.load(Ordering::Relaxed)
+    }
+
+    /// How many bytes wait.
+    pub fn bytes(&self) -> usize {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    fn has_room_for(&self, bytes: usize) -> bool {
+        self.bytes() + bytes <= self.bytes_max
+    }
+
+    /// Replaces what a mailbox held by what it holds.
+    fn update(&self, before: (usize, usize), after: (usize, usize)) {
+        for (total, before, after) in [(&self.messages, before.0, after.0), (&self.bytes, before.1, after.1)]
+        {
+            if after > before {
+                total.fetch_add(after - before, Ordering::Relaxed);
+            } else if before > after {
+                total.fetch_sub(before - after, Ordering::Relaxed);
+            }
+        }
+    }
+}
+
+/// How much a mailbox holds, what its owner has taken out but not sent included.
+#[derive(Debug, Clone, Copy)]
+pub struct MailboxLimits {
+    /// Above this many bytes publishers are asked to wait for a connected owner.
+    pub stall_bytes: usize,
+    /// The most bytes.
+    pub bytes: usize,
+    /// The most messages above QoS 0.
+    pub messages: usize,
+}
+
+/// One thing to send.
+#[derive(Debug)]
+pub enum Entry {
+    /// Encoded PUBLISH packets of QoS 0, to be sent as they are.
+    Run {
+        /// The length of all of them, in bytes.
+        bytes: u32,
+        /// How many they are.
+        messages: u32,
+    },
+    /// One encoded PUBLISH above QoS 0.
+    Frame {
+        /// Its length, in bytes.
+        bytes: u32,
+        /// Where the packet id is, counted from its first byte.
+        packet_id_at: u32,
+        /// Its QoS.
+        qos: QoS,
+    },
+    /// A message that is encoded when it is sent.
+    Delivery(Delivery),
+}
+
+/// What was in a mailbox: entries, and the frames that they tell the lengths of, one behind the other.
+#[derive(Debug, Default)]
+pub struct Contents {
+    /// In the order in which they were pushed.
+    pub entries: VecDeque<Entry>,
+    /// The encoded packets.
+    pub frames: BytesMut,
+    /// How many messages, each of a run counted.
+    pub messages: usize,
+    /// How many bytes, deliveries counted with their size.
+    pub bytes: usize,
+}
+
+impl Contents {
+    /// Whether there is nothing to send.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+}
+
+/// Encoded packets of one topic, QoS and version, ready to be copied into mailboxes.
+#[derive(Debug, Default)]
+pub struct Frames {
+    /// The packets, one behind the other.
+    pub bytes: BytesMut,
+    /// The length of each packet and where its packet id is.
+    pub each: Vec<(u32, u32)>,
+    /// Their QoS.
+    pub qos: QoS,
+}
+
+/// What became of a push.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Pushed {
+    /// How many messages were dropped because the mailbox was full.
+    pub dropped: u32,
+    /// The mailbox is over its stall limit: read no more until it has drained.
+    pub stall: bool,
+}
+
+/// The one place where messages for a session wait.
+#[derive(Debug)]
+pub struct Mailbox {
+    id: MailboxId,
+    identity: Identity,
+    persistent: bool,
+    limits: MailboxLimits,
+    total: Arc<QueueTotal>,
+    /// A [`Wire`]; changed only under the lock of `state`, read without it as a hint that the lock confirms.
+    wire: AtomicU8,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    contents: Contents,
+    /// What the owner has drained but not sent yet.
+    held_messages: usize,
+    held_bytes: usize,
+    /// The messages and bytes of this that are in the total.
+    counted: (usize, usize),
+    owner: Option<Waker>,
+    stalled: Vec<Waker>,
+    lagging: bool,
+    closed: bool,
+}
+
+impl Mailbox {
+    /// An empty mailbox without a connection. `persistent`: its session outlives its connections.
+    pub fn new(identity: Identity, persistent: bool, limits: MailboxLimits, total: Arc<QueueTotal>) -> Self {
+        Self {
+            id: MailboxId::next(),
+            identity,
+            persistent,
+            limits,
+            total,
+            wire: AtomicU8::new(Wire::Offline as u8),
+            state: Mutex::new(State::default()),
+        }
+    }
+
+    /// Its name.
+    pub fn id(&self) -> MailboxId {
+        self.id
+    }
+
+    /// Whose messages these are: read rights are decided on it.
+    pub fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    /// Whether messages above QoS 0 must outlive the connection.
+    pub fn is_persistent(&self) -> bool {
+        self.persistent
+    }
+
+    /// What the owner takes at present.
+    pub fn wire(&self) -> Wire {
+        match self.wire.load(Ordering::Relaxed) {
+            1 => Wire::V3,
+            2 => Wire::V5,
+            3 => Wire::Deliveries,
+            _ => Wire::Offline,
+        }
+    }
+
+    /// A connection becomes the owner, or (with [`Wire::Offline`]) stops being it: frames that nobody can send any
+    /// more are dropped, and their number is returned; deliveries above QoS 0 stay.
+    pub fn set_wire(&self, wire: Wire) -> usize {
+        let mut state = self.state.lock();
+        self.wire.store(wire as u8, Ordering::Relaxed);
+        state.owner = None;
+        state.lagging = false;
+        let stalled = std::mem::take(&mut state.stalled);
+        let dropped = if wire == Wire::Offline { state.contents.keep_deliveries() } else { 0 };
+        state.held_bytes = 0;
+        state.held_messages = 0;
+        self.count(&mut state);
+        drop(state);
+        wake_all(stalled);
+        dropped
+    }
+
+    /// Copies encoded packets in. `wire` is what they were encoded for; if the owner has changed meanwhile, nothing is
+    /// taken and `None` returned: the publisher asks again what the mailbox takes.
+    pub fn push_frames(&self, wire: Wire, frames: &Frames, wakers: &mut Vec<Waker>) -> Option<Pushed> {
+        let mut state = self.state.lock();
+        if state.closed {
+            return Some(Pushed::default());
+        }
+        if self.wire() != wire {
+            return None;
+        }
+        let messages = frames.each.len();
+        if self.lacks_room_for(&state, frames.bytes.len(), messages, frames.qos) {
+            return Some(Pushed { dropped: u32::try_from(messages).unwrap_or(u32::MAX), stall: false });
+        }
+        state.contents.push_frames(frames);
+        Some(self.pushed(&mut state, wakers))
+    }
+
+    /// Pushes messages that are encoded when they are sent, all with the same options.
+    pub fn push_messages(
+        &self,
+        messages: &[Arc<Message>],
+        options: &DeliveryOptions,
+        wakers: &mut Vec<Waker>,
+    ) -> Pushed {
+        let mut state = self.state.lock();
+        if state.closed || (options.qos == QoS::AtMostOnce && self.wire() == Wire::Offline) {
+            return Pushed::default();
+        }
+        let mut dropped = 0;
+        for message in messages {
+            if self.lacks_room_for(&state, message.size(), 1, options.qos) {
+                dropped += 1;
+            } else {
+                state.contents.push_delivery(options.deliver(message));
+                self.count(&mut state);
+            }
+        }
+        Pushed { dropped, ..self.pushed(&mut state, wakers) }
+    }
+
+    fn pushed(&self, state: &mut State, wakers: &mut Vec<Waker>) -> Pushed {
+        wakers.extend(state.owner.take());
+        self.count(state);
+        let over = state.bytes() > self.limits.stall_bytes;
+        Pushed { dropped: 0, stall: over && !state.lagging && self.wire() != Wire::Offline }
+    }
+
+    /// Takes everything out, into `contents`, which must be empty (its buffers stay here for the next messages).
+    /// `held_messages` and `held_bytes` tell what the owner still has from before.
+    pub fn drain(&self, contents: &mut Contents, held_messages: usize, held_bytes: usize) {
+        let mut state = self.state.lock();
+        std::mem::swap(&mut state.contents, contents);
+        state.held_messages = held_messages + contents.messages;
+        state.held_bytes = held_bytes + contents.bytes;
+        self.count(&mut state);
+        let stalled = state.caught_up(&self.limits);
+        drop(state);
+        wake_all(stalled);
+    }
+
+    /// The owner waits: `waker` is taken by the next push. False if there is something to drain already. Also reports
+    /// what the owner still holds, so that stalled publishers go on once it has been sent.
+    pub fn wait(&self, waker: &Waker, held_messages: usize, held_bytes: usize) -> bool {
+        let mut state = self.state.lock();
+        state.held_messages = held_messages;
+        state.held_bytes = held_bytes;
+        self.count(&mut state);
+        let empty = state.contents.is_empty();
+        if empty && !state.owner.as_ref().is_some_and(|owner| owner.will_wake(waker)) {
+            state.owner = Some(waker.clone());
+        }
+        let stalled = state.caught_up(&self.limits);
+        drop(state);
+        wake_all(stalled);
+        empty
+    }
+
+    /// Wakes the owner for a reason other than a message.
+    pub fn wake(&self) {
+        let owner = self.state.lock().owner.take();
+        if let Some(owner) = owner {
+            owner.wake();
+        }
+    }
+
+    /// A stalled publisher waits for room. False if there is room already.
+    pub fn wait_for_room(&self, waker: &Waker) -> bool {
+        let mut state = self.state.lock();
+        let full = !state.lagging
+            && !state.closed
+            && self.wire() != Wire::Offline
+            && state.bytes() > self.limits.stall_bytes;
+        if full && !state.stalled.iter().any(|known| known.will_wake(waker)) {
+            state.stalled.push(waker.clone());
+        }
+        full
+    }
+
+    /// The owner did not catch up while a publisher waited: nobody waits for it any more. True the first time.
+    pub fn mark_lagging(&self) -> bool {
+        let mut state = self.state.lock();
+        let stalled = std::mem::take(&mut state.stalled);
+        let first = !std::mem::replace(&mut state.lagging, true);
+        drop(state);
+        wake_all(stalled);
+        first
+    }
+
+    /// The session has ended: what is in here is dropped and its number returned; pushes are ignored from now on.
+    pub fn close(&self) -> usize {
+        let mut state = self.state.lock();
+        state.closed = true;
+        let contents = std::mem::take(&mut state.contents);
+        (state.held_messages, state.held_bytes) = (0, 0);
+        self.count(&mut state);
+        let stalled = std::mem::take(&mut state.stalled);
+        drop(state);
+        wake_all(stalled);
+        contents.messages
+    }
+
+    /// Puts deliveries back in front of everything else, in their order: what the last connection had taken out and
+    /// not sent.
+    pub fn put_back(&self, deliveries: impl DoubleEndedIterator<Item = Delivery>) {
+        let mut state = self.state.lock();
+        for delivery in deliveries.rev() {
+            state.contents.messages += 1;
+            state.contents.bytes += delivery.message.size();
+            state.contents.entries.push_front(Entry::Delivery(delivery));
+        }
+        self.count(&mut state);
+    }
+
+    /// How many messages and bytes are waiting, what the owner holds included.
+    pub fn waiting(&self) -> (usize, usize) {
+        let state = self.state.lock();
+        (state.contents.messages + state.held_messages, state.bytes())
+    }
+
+    /// Brings the total up to date with what is in here.
+    fn count(&self, state: &mut State) {
+        let now = (state.contents.messages + state.held_messages, state.bytes());
+        self.total.update(std::mem::replace(&mut state.counted, now), now);
+    }
+
+    /// QoS 0 to a lagging owner is dropped at the stall limit, so that the rest of the room is left to messages that
+    /// were promised.
+    fn lacks_room_for(&self, state: &State, bytes: usize, messages: usize, qos: QoS) -> bool {
+        let bytes_after = state.bytes() + bytes;
+        if !self.total.has_room_for(bytes) {
+            return true;
+        }
+        if qos == QoS::AtMostOnce {
+            return bytes_after > if state.lagging { self.limits.stall_bytes } else { self.limits.bytes };
+        }
+        bytes_after > self.limits.bytes
+            || state.contents.messages + state.held_messages + messages > self.limits.messages
+    }
+}
+
+impl Drop for Mailbox {
+    fn drop(&mut self) {
+        self.total.update(self.state.get_mut().counted, (0, 0));
+    }
+}
+
+impl State {
+    fn bytes(&self) -> usize {
+        self.contents.bytes + self.held_bytes
+    }
+
+    /// At half the stall limit those who waited go on, and a lagging owner is trusted again.
+    fn caught_up(&mut self, limits: &MailboxLimits) -> Vec<Waker> {
+        if self.bytes() > limits.stall_bytes / 2 {
+            return Vec::new();
+        }
+        self.lagging = false;
+        std::mem::take(&mut self.stalled)
+    }
+}
+
+impl Contents {
+    /// Something at the front has been sent.
+    pub fn sent(&mut self, messages: usize, bytes: usize) {
+        self.messages = self.messages.saturating_sub(messages);
+        self.bytes = self.bytes.saturating_sub(bytes);
+    }
+
+    fn push_frames(&mut self, frames: &Frames) {
+        self.frames.extend_from_slice(&frames.bytes);
+        self.bytes += frames.bytes.len();
+        self.messages += frames.each.len();
+        if frames.qos != QoS::AtMostOnce {
+            self.entries.extend(frames.each.iter().map(|&(bytes, packet_id_at)| Entry::Frame {
+                bytes,
+                packet_id_at,
+                qos: frames.qos,
+            }));
+            return;
+        }
+        // A batch is bounded by the read buffer, a run by the mailbox: both far below 4 GiB.
+        let (added_bytes, added) = (frames.bytes.len() as u32, frames.each.len() as u32);
+        match self.entries.back_mut() {
+            Some(Entry::Run { bytes, messages }) => {
+                *bytes += added_bytes;
+                *messages += added;
+            }
+            _ => self.entries.push_back(Entry::Run { bytes: added_bytes, messages: added }),
+        }
+    }
+
+    /// Appends a message that is encoded when it is sent.
+    pub fn push_delivery(&mut self, delivery: Delivery) {
+        self.bytes += delivery.message.size();
+        self.messages += 1;
+        self.entries.push_back(Entry::Delivery(delivery));
+    }
+
+    /// Keeps what can wait for another connection; returns how many messages went.
+    fn keep_deliveries(&mut self) -> usize {
+        let before = self.messages;
+        self.frames = BytesMut::new();
+        self.entries.retain(|entry| matches!(entry, Entry::Delivery(kept) if kept.qos != QoS::AtMostOnce));
+        self.messages = self.entries.len();
+        self.bytes = self
+            .entries
+            .iter()
+            .map(|entry| if let Entry::Delivery(kept) = entry { kept.message.size() } else { 0 })
+            .sum();
+        before - self.messages
+    }
+}
+
+fn wake_all(wakers: Vec<Waker>) {
+    for waker in wakers {
+        waker.wake();
+    }
+}

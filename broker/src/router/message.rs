@@ -1,0 +1,158 @@
+//! A message that is kept: queued, in flight or retained. The body is stored once, however many sessions wait for it.
+
+use std::{sync::Arc, time::Instant};
+
+use bytes::{BufMut, Bytes, BytesMut};
+use gaugeline_protocol::{QoS, packet::Outgoing, session};
+
+use super::MailboxId;
+
+/// An immutable message: topic, properties and payload in one allocation.
+#[derive(Debug)]
+pub struct Message {
+    bytes: Bytes,
+    topic_bytes: usize,
+    properties_bytes: usize,
+    qos: QoS,
+    expires_at: Option<Instant>,
+    publisher: Option<MailboxId>,
+}
+
+/// What a publisher sent, before it is copied into a [`Message`].
+#[derive(Debug, Clone, Copy)]
+pub struct Draft<'a> {
+    /// The topic name.
+    pub topic: &'a str,
+    /// The payload.
+    pub payload: &'a [u8],
+    /// The encoded properties that go on to subscribers of MQTT 5.
+    pub properties: &'a [u8],
+    /// The QoS of the PUBLISH.
+    pub qos: QoS,
+    /// When the message is no longer to be delivered [MQTT-3.3.2-5].
+    pub expires_at: Option<Instant>,
+    /// Who published, for subscriptions with No Local.
+    pub publisher: Option<MailboxId>,
+}
+
+impl Message {
+    /// Copies a draft out of the buffers it borrows from.
+    pub fn new(draft: &Draft<'_>) -> Self {
+        let (topic, properties, payload) = (draft.topic.as_bytes(), draft.properties, draft.payload);
+        let mut bytes = BytesMut::with_capacity(topic.len() + properties.len() + payload.len());
+        bytes.put_slice(topic);
+        bytes.put_slice(properties);
+        bytes.put_slice(payload);
+        Self {
+            bytes: bytes.freeze(),
+            topic_bytes: topic.len(),
+            properties_bytes: properties.len(),
+            qos: draft.qos,
+            expires_at: draft.expires_at,
+            publisher: draft.publisher,
+        }
+    }
+
+    /// The topic name.
+    pub fn topic(&self) -> &str {
+        // The bytes were a `str` when the message was made, so this never takes the default.
+        self.bytes
+            .get(..self.topic_bytes)
+            .and_then(|topic| std::str::from_utf8(topic).ok())
+            .unwrap_or_default()
+    }
+
+    /// The encoded properties that go on to subscribers of MQTT 5.
+    pub fn properties(&self) -> &[u8] {
+        self.bytes.get(self.topic_bytes..self.topic_bytes + self.properties_bytes).unwrap_or_default()
+    }
+
+    /// The payload.
+    pub fn payload(&self) -> &[u8] {
+        self.bytes.get(self.topic_bytes + self.properties_bytes..).unwrap_or_default()
+    }
+
+    /// The QoS at which it was published.
+    pub fn qos(&self) -> QoS {
+        self.qos
+    }
+
+    /// When it is no longer to be delivered.
+    pub fn expires_at(&self) -> Option<Instant> {
+        self.expires_at
+    }
+
+    /// Who published it.
+    pub fn publisher(&self) -> Option<MailboxId> {
+        self.publisher
+    }
+
+    /// The memory it takes, near enough for limits, in bytes.
+    pub fn size(&self) -> usize {
+        self.bytes.len() + size_of::<Self>()
+    }
+}
+
+/// A message on its way to one subscriber: what the session keeps until the subscriber has it.
+#[derive(Debug, Clone)]
+pub struct Delivery {
+    /// The message, shared with everybody else who waits for it.
+    pub message: Arc<Message>,
+    /// The QoS of this delivery.
+    pub qos: QoS,
+    /// The retain flag of this delivery.
+    pub retain: bool,
+    /// The identifiers of the subscriptions that matched.
+    pub subscription_ids: Option<Arc<[u32]>>,
+}
+
+/// How messages are delivered to one subscriber.
+#[derive(Debug, Clone)]
+pub struct DeliveryOptions {
+    /// The QoS of the delivery.
+    pub qos: QoS,
+    /// The retain flag of the delivery.
+    pub retain: bool,
+    /// The identifiers of the subscriptions that matched.
+    pub subscription_ids: Option<Arc<[u32]>>,
+}
+
+impl DeliveryOptions {
+    /// A delivery of this message.
+    pub fn deliver(&self, message: &Arc<Message>) -> Delivery {
+        Delivery {
+            message: Arc::clone(message),
+            qos: self.qos,
+            retain: self.retain,
+            subscription_ids: self.subscription_ids.clone(),
+        }
+    }
+}
+
+impl session::Message for Delivery {
+    fn outgoing(&self, now: Instant) -> Outgoing<'_> {
+        Outgoing {
+            dup: false,
+            qos: self.qos,
+            retain: self.retain,
+            topic: self.message.topic(),
+            packet_id: None,
+            payload: self.message.payload(),
+            topic_alias: None,
+            message_expiry_seconds: self.message.expires_at.map(|at| remaining_seconds(at, now)),
+            subscription_ids: self.subscription_ids.as_deref().unwrap_or_default(),
+            forwardable: self.message.properties(),
+            user_property: None,
+        }
+    }
+
+    fn has_expired(&self, now: Instant) -> bool {
+        self.message.expires_at.is_some_and(|at| at <= now)
+    }
+}
+
+/// The expiry interval less the time waited [MQTT-3.3.2-6], rounded up so that a live message never says 0.
+fn remaining_seconds(expires_at: Instant, now: Instant) -> u32 {
+    let left = expires_at.saturating_duration_since(now);
+    u32::try_from(left.as_secs() + u64::from(left.subsec_nanos() > 0)).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,9 @@
+//! Sessions by client identifier: who is connected, what is kept for those who are not, and when that ends.
+
+mod expiry;
+mod registry;
+mod seat;
+
+pub use expiry::Expiry;
+pub use registry::{Claim, Parked, PendingWill, Registry};
+pub use seat::Seat;

@@ -1,0 +1,214 @@
+//! Client identifier to session. A session is in one place at a time: with its connection, on its way to the next
+//! connection of the same client, or parked here.
+
+use std::{
+    collections::HashMap,
+    hash::BuildHasher,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Instant,
+};
+
+use foldhash::fast::RandomState;
+use gaugeline_protocol::{ClientId, ReasonCode, packet::Will, session::Session};
+use parking_lot::Mutex;
+use tokio::sync::oneshot;
+
+use super::Seat;
+use crate::router::{Delivery, Mailbox};
+
+/// Shards by client identifier: connects of different clients seldom meet.
+const SHARDS: usize = 32;
+
+/// All sessions.
+#[derive(Debug)]
+pub struct Registry {
+    shards: Vec<Mutex<HashMap<ClientId, Slot, RandomState>>>,
+    hasher: RandomState,
+    online: AtomicUsize,
+    offline: AtomicUsize,
+}
+
+/// A session without a connection.
+#[derive(Debug)]
+pub struct Parked {
+    /// The protocol's state.
+    pub session: Session<Delivery>,
+    /// Where its messages wait.
+    pub mailbox: Arc<Mailbox>,
+    /// When it ends; `None` is never.
+    pub expires_at: Option<Instant>,
+    /// A will that is published unless the client is back in time.
+    pub will: Option<PendingWill>,
+}
+
+/// A will that waits for its delay [MQTT-3.1.3-9].
+#[derive(Debug)]
+pub struct PendingWill {
+    /// The will.
+    pub will: Box<Will>,
+    /// When it is due.
+    pub due: Instant,
+}
+
+#[derive(Debug)]
+enum Slot {
+    Online { seat: Arc<Seat>, heir: Option<Heir> },
+    Offline(Box<Parked>),
+}
+
+/// A newer connection of the same client, which waits for the session.
+#[derive(Debug)]
+struct Heir {
+    seat: Arc<Seat>,
+    session: oneshot::Sender<Option<Box<Parked>>>,
+}
+
+/// What a new connection finds under its client identifier.
+#[derive(Debug)]
+pub enum Claim {
+    /// Nothing.
+    Free,
+    /// A parked session, now in the claimant's hands.
+    Parked(Box<Parked>),
+    /// Another connection, which has been told to end and will hand over its session, if it leaves one. An error
+    /// means that a still newer connection has come in between.
+    Occupied(oneshot::Receiver<Option<Box<Parked>>>),
+}
+
+impl Default for Registry {
+    fn default() -> Self {
+        Self {
+            shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
+            hasher: RandomState::default(),
+            online: AtomicUsize::new(0),
+            offline: AtomicUsize::new(0),
+        }
+    }
+}
+
+impl Registry {
+    /// A connection takes the place of its client identifier; an older one is told to end [MQTT-3.1.4-3].
+    pub fn claim(&self, client_id: &ClientId, seat: &Arc<Seat>) -> Claim {
+        let mut shard = self.shard(client_id).lock();
+        let online = || Slot::Online { seat: Arc::clone(seat), heir: None };
+        let Some(slot) = shard.get_mut(client_id) else {
+            shard.insert(client_id.clone(), online());
+            self.online.fetch_add(1, Ordering::Relaxed);
+            return Claim::Free;
+        };
+        match slot {
+            Slot::Online { seat: occupant, heir } => {
+                let (session, receiver) = oneshot::channel();
+                // An heir that waited already is dropped here, and so learns that it is too late.
+                *heir = Some(Heir { seat: Arc::clone(seat), session });
+                let occupant = Arc::clone(occupant);
+                drop(shard);
+                occupant.vacate(ReasonCode::SessionTakenOver);
+                Claim::Occupied(receiver)
+            }
+            Slot::Offline(_) => {
+                self.online.fetch_add(1, Ordering::Relaxed);
+                self.offline.fetch_sub(1, Ordering::Relaxed);
+                match std::mem::replace(slot, online()) {
+                    Slot::Offline(parked) => Claim::Parked(parked),
+                    Slot::Online { .. } => Claim::Free,
+                }
+            }
+        }
+    }
+
+    /// A connection has ended and leaves this session, if any: to its heir, or here. What nobody takes is returned:
+    /// the caller ends it. A connection that is no longer in its place changes nothing.
+    pub fn leave(
+        &self,
+        client_id: &ClientId,
+        seat: &Arc<Seat>,
+        parked: Option<Box<Parked>>,
+    ) -> Option<Box<Parked>> {
+        let mut shard = self.shard(client_id).lock();
+        let Some(Slot::Online { seat: occupant, heir }) = shard.get_mut(client_id) else { return parked };
+        if !Arc::ptr_eq(occupant, seat) {
+            return parked;
+        }
+        if let Some(next) = heir.take() {
+            *occupant = Arc::clone(&next.seat);
+            drop(shard);
+            return match next.session.send(parked) {
+                Ok(()) => None,
+                // The heir has given up meanwhile: it leaves in its turn.
+                Err(parked) => self.leave(client_id, &next.seat, parked),
+            };
+        }
+        self.online.fetch_sub(1, Ordering::Relaxed);
+        match parked {
+            Some(parked) => {
+                self.offline.fetch_add(1, Ordering::Relaxed);
+                shard.insert(client_id.clone(), Slot::Offline(parked));
+            }
+            None => {
+                shard.remove(client_id);
+            }
+        }
+        None
+    }
+
+    /// Takes out a parked session whose time has come.
+    pub fn remove_expired(&self, client_id: &ClientId, now: Instant) -> Option<Box<Parked>> {
+        let mut shard = self.shard(client_id).lock();
+        match shard.get(client_id) {
+            Some(Slot::Offline(parked)) if parked.expires_at.is_some_and(|at| at <= now) => {}
+            _ => return None,
+        }
+        self.offline.fetch_sub(1, Ordering::Relaxed);
+        match shard.remove(client_id) {
+            Some(Slot::Offline(parked)) => Some(parked),
+            _ => None,
+        }
+    }
+
+    /// Takes a due will out of a parked session.
+    pub fn take_due_will(&self, client_id: &ClientId, now: Instant) -> Option<(Arc<Mailbox>, PendingWill)> {
+        match self.shard(client_id).lock().get_mut(client_id) {
+            Some(Slot::Offline(parked)) if parked.will.as_ref().is_some_and(|will| will.due <= now) => {
+                parked.will.take().map(|will| (Arc::clone(&parked.mailbox), will))
+            }
+            _ => None,
+        }
+    }
+
+    /// Tells every connection to end.
+    pub fn vacate_all(&self, reason: ReasonCode) {
+        for shard in &self.shards {
+            let seats = shard
+                .lock()
+                .values()
+                .filter_map(|slot| match slot {
+                    Slot::Online { seat, .. } => Some(Arc::clone(seat)),
+                    Slot::Offline(_) => None,
+                })
+                .collect::<Vec<_>>();
+            for seat in seats {
+                seat.vacate(reason);
+            }
+        }
+    }
+
+    /// Whether the client has a session, with or without a connection.
+    pub fn knows(&self, client_id: &ClientId) -> bool {
+        self.shard(client_id).lock().contains_key(client_id)
+    }
+
+    /// How many sessions are connected, and how many are parked.
+    pub fn counts(&self) -> (usize, usize) {
+        (self.online.load(Ordering::Relaxed), self.offline.load(Ordering::Relaxed))
+    }
+
+    fn shard(&self, client_id: &ClientId) -> &Mutex<HashMap<ClientId, Slot, RandomState>> {
+        let at = self.hasher.hash_one(client_id) as usize % self.shards.len();
+        // `shards` is never empty and `at` is below its length.
+        self.shards.get(at).unwrap_or_else(|| unreachable!("a shard of every hash"))
+    }
+}

@@ -1,0 +1,247 @@
+//! Messages to the client: packet ids, the send window, and what must be sent again after a reconnect.
+//!
+//! Packet ids are handed out one after the other, so the slot of an id is found by its distance from the oldest one:
+//! no map, and the order of sending is the order of the slots.
+
+use std::{collections::VecDeque, time::Instant};
+
+use bytes::BytesMut;
+
+use super::{Event, Negotiated, PUBREL, put_ack};
+use crate::{
+    PacketId, QoS, ReasonCode, Version,
+    packet::{Ack, Outgoing},
+};
+
+/// What a session needs of the broker's handle to a stored message.
+pub trait Message {
+    /// The PUBLISH to send, without packet id and DUP, as of `now` (the remaining expiry depends on it).
+    fn outgoing(&self, now: Instant) -> Outgoing<'_>;
+    /// Whether the message's expiry interval has passed: it must not be sent any more [MQTT-3.3.2-5].
+    fn has_expired(&self, now: Instant) -> bool;
+}
+
+/// Why [`super::Session::deliver`] did not send a message.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Undelivered<M> {
+    /// The window is closed: keep it and come back after the next acknowledgement.
+    WindowClosed(M),
+    /// Larger than the client's maximum packet size: dropped as if it had been sent [MQTT-3.1.2-25].
+    TooLarge,
+    /// Its expiry interval has passed.
+    Expired,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// Settled, but an older slot is not: the place is kept so that the arithmetic of ids holds.
+    Settled,
+    AwaitsPubAck,
+    AwaitsPubRec,
+    AwaitsPubComp,
+}
+
+#[derive(Debug)]
+struct Slot<M> {
+    stage: Stage,
+    /// Sent on the present connection, and so counted in the window.
+    sent: bool,
+    message: Option<M>,
+}
+
+#[derive(Debug)]
+pub(super) struct Outbound<M> {
+    window: usize,
+    packet_bytes_max: usize,
+    /// The id of the first slot, or the next one to hand out while there is no slot.
+    oldest: PacketId,
+    slots: VecDeque<Slot<M>>,
+    /// Slots sent on this connection and not settled.
+    outstanding: usize,
+    /// Slots not settled, sent on this connection or not.
+    unsettled: usize,
+    /// The first slot that [`Self::resend`] has not looked at yet; everything before was sent on this connection.
+    resend_from: usize,
+}
+
+/// As many slots as there are packet ids [MQTT-2.2.1-4].
+const SLOTS_MAX: usize = u16::MAX as usize;
+
+impl<M: Message> Outbound<M> {
+    pub(super) fn new(negotiated: &Negotiated) -> Self {
+        Self {
+            window: usize::from(negotiated.window.get()),
+            packet_bytes_max: negotiated.outgoing_packet_bytes_max as usize,
+            oldest: PacketId::FIRST,
+            slots: VecDeque::new(),
+            outstanding: 0,
+            unsettled: 0,
+            resend_from: 0,
+        }
+    }
+
+    pub(super) fn resume(&mut self, negotiated: &Negotiated) {
+        self.window = usize::from(negotiated.window.get());
+        self.packet_bytes_max = negotiated.outgoing_packet_bytes_max as usize;
+        // A frame of which no copy was kept cannot be sent again: its session did not outlive its connection.
+        for slot in &mut self.slots {
+            slot.sent = false;
+            if slot.message.is_none() && slot.stage != Stage::AwaitsPubComp {
+                self.unsettled -= usize::from(slot.stage != Stage::Settled);
+                slot.stage = Stage::Settled;
+            }
+        }
+        self.outstanding = 0;
+        self.resend_from = 0;
+        self.forget_settled();
+    }
+
+    pub(super) fn deliver(
+        &mut self,
+        version: Version,
+        now: Instant,
+        message: M,
+        out: &mut BytesMut,
+    ) -> Result<(), Undelivered<M>> {
+        if message.has_expired(now) {
+            return Err(Undelivered::Expired);
+        }
+        let mut outgoing = message.outgoing(now);
+        if outgoing.len(version) > self.packet_bytes_max {
+            return Err(Undelivered::TooLarge);
+        }
+        let qos = outgoing.qos;
+        if qos == QoS::AtMostOnce {
+            return outgoing.encode(version, out).map(|_| ()).map_err(|_| Undelivered::TooLarge);
+        }
+        if !self.window_is_open() {
+            return Err(Undelivered::WindowClosed(message));
+        }
+        outgoing.packet_id = Some(self.next_id());
+        if outgoing.encode(version, out).is_err() {
+            return Err(Undelivered::TooLarge);
+        }
+        self.open(qos, Some(message));
+        Ok(())
+    }
+
+    fn next_id(&self) -> PacketId {
+        nth_successor(self.oldest, u16::try_from(self.slots.len()).unwrap_or(u16::MAX))
+    }
+
+    /// Hands out the next packet id, if the window allows.
+    pub(super) fn open(&mut self, qos: QoS, message: Option<M>) -> Option<PacketId> {
+        if !self.window_is_open() {
+            return None;
+        }
+        let packet_id = self.next_id();
+        let stage = if qos == QoS::ExactlyOnce { Stage::AwaitsPubRec } else { Stage::AwaitsPubAck };
+        self.slots.push_back(Slot { stage, sent: true, message });
+        self.outstanding += 1;
+        self.unsettled += 1;
+        self.resend_from = self.slots.len();
+        Some(packet_id)
+    }
+
+    pub(super) fn window_is_open(&self) -> bool {
+        self.outstanding < self.window && self.slots.len() < SLOTS_MAX && self.resend_from == self.slots.len()
+    }
+
+    pub(super) fn may_resend(&self) -> bool {
+        self.resend_from < self.slots.len() && self.outstanding < self.window
+    }
+
+    pub(super) fn inflight(&self) -> usize {
+        self.unsettled
+    }
+
+    fn slot(&mut self, packet_id: PacketId) -> Option<&mut Slot<M>> {
+        self.slots.get_mut(usize::from(packet_id.steps_since(self.oldest)))
+    }
+
+    /// PUBACK: a QoS 1 message is the client's. One for an unknown id, or for a QoS 2 message, changes nothing.
+    pub(super) fn acknowledged(&mut self, packet_id: PacketId) -> Option<M> {
+        self.settle(packet_id, Stage::AwaitsPubAck)
+    }
+
+    /// PUBCOMP: a QoS 2 exchange is complete.
+    pub(super) fn completed(&mut self, packet_id: PacketId) -> Option<M> {
+        self.settle(packet_id, Stage::AwaitsPubComp)
+    }
+
+    /// PUBREC: a QoS 2 message is the client's, unless it refused it [MQTT-4.3.3-4].
+    pub(super) fn received<'a>(&mut self, version: Version, ack: &Ack, out: &mut BytesMut) -> Event<'a, M> {
+        if ack.reason.is_error() {
+            return Event::Settled(self.settle(ack.packet_id, Stage::AwaitsPubRec));
+        }
+        let (reason, message) = match self.slot(ack.packet_id) {
+            Some(slot) if slot.stage == Stage::AwaitsPubRec => {
+                slot.stage = Stage::AwaitsPubComp;
+                (ReasonCode::Success, slot.message.take())
+            }
+            Some(slot) if slot.stage == Stage::AwaitsPubComp => (ReasonCode::Success, None),
+            _ => (ReasonCode::PacketIdentifierNotFound, None),
+        };
+        put_ack(version, PUBREL, ack.packet_id, reason, out);
+        Event::Settled(message)
+    }
+
+    fn settle(&mut self, packet_id: PacketId, expected: Stage) -> Option<M> {
+        let slot = self.slot(packet_id).filter(|slot| slot.stage == expected)?;
+        slot.stage = Stage::Settled;
+        let (sent, message) = (slot.sent, slot.message.take());
+        self.outstanding -= usize::from(sent);
+        self.unsettled -= 1;
+        self.forget_settled();
+        message
+    }
+
+    fn forget_settled(&mut self) {
+        while let Some(slot) = self.slots.front()
+            && slot.stage == Stage::Settled
+        {
+            self.slots.pop_front();
+            self.oldest = self.oldest.successor();
+            self.resend_from = self.resend_from.saturating_sub(1);
+        }
+    }
+
+    pub(super) fn resend(
+        &mut self,
+        version: Version,
+        now: Instant,
+        bytes_max: usize,
+        out: &mut BytesMut,
+    ) -> bool {
+        while self.may_resend() && out.len() < bytes_max {
+            let step = u16::try_from(self.resend_from).unwrap_or(u16::MAX);
+            let packet_id = nth_successor(self.oldest, step);
+            let Some(slot) = self.slots.get_mut(self.resend_from) else { break };
+            self.resend_from += 1;
+            match (slot.stage, &slot.message) {
+                (Stage::Settled, _) => continue,
+                (Stage::AwaitsPubComp, _) => put_ack(version, PUBREL, packet_id, ReasonCode::Success, out),
+                (Stage::AwaitsPubAck | Stage::AwaitsPubRec, Some(message)) => {
+                    let outgoing =
+                        Outgoing { dup: true, packet_id: Some(packet_id), ..message.outgoing(now) };
+                    // It could be encoded once, so it can be encoded again; a smaller maximum packet size of the new
+                    // connection leaves it in its slot for the next one.
+                    if outgoing.len(version) > self.packet_bytes_max || outgoing.encode(version, out).is_err()
+                    {
+                        continue;
+                    }
+                }
+                (Stage::AwaitsPubAck | Stage::AwaitsPubRec, None) => continue,
+            }
+            slot.sent = true;
+            self.outstanding += 1;
+        }
+        self.resend_from >= self.slots.len()
+    }
+}
+
+fn nth_successor(id: PacketId, steps: u16) -> PacketId {
+    let sum = u32::from(id.as_u16()) + u32::from(steps);
+    let wrapped = if sum > u32::from(u16::MAX) { sum - u32::from(u16::MAX) } else { sum };
+    u16::try_from(wrapped).ok().and_then(PacketId::new).unwrap_or(PacketId::FIRST)
+}
