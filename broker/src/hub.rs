@@ -12,7 +12,7 @@ use crate::{
     auth::{AccessHandle, Authenticator, Identity},
     config::Limits,
     metrics::{DropReason, Metrics},
-    router::{CachedTopic, Fanout, Mailbox, MailboxLimits, Message, RetainedLimits, Router, Run},
+    router::{CachedTopic, Fanout, Mailbox, MailboxLimits, Message, QueueTotal, RetainedLimits, Router, Run},
     sessions::{Expiry, Parked, Registry},
     storage::{Record, Store, Ticket},
 };
@@ -31,6 +31,7 @@ pub(crate) struct Hub {
     pub(crate) authenticator: Authenticator,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) queued: Arc<QueueTotal>,
     pub(crate) limits: Limits,
     pub(crate) settings: ServerSettings,
     pub(crate) packet_limits: codec::Limits,
@@ -58,6 +59,7 @@ impl Hub {
             access,
             store,
             metrics,
+            queued: Arc::new(QueueTotal::new(limits.queue_bytes_total)),
             limits: limits.clone(),
             settings: ServerSettings {
                 receive_maximum: at_least_one(limits.receive_maximum),
@@ -81,7 +83,7 @@ impl Hub {
             bytes: self.limits.queue_bytes,
             messages: self.limits.queue_messages,
         };
-        Arc::new(Mailbox::new(identity.clone(), persistent, limits))
+        Arc::new(Mailbox::new(identity.clone(), persistent, limits, Arc::clone(&self.queued)))
     }
 
     /// Keeps the retained message of a topic up to date. The ticket says when the change is safe.

@@ -1,6 +1,7 @@
 //! The program `gaugeline`: parses the command line and hands over to one module per subcommand.
 
 #![allow(dead_code)]
+mod bench;
 mod broker;
 mod check;
 mod client;
@@ -35,6 +36,7 @@ struct CommandLine {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Bench(Box<bench::Options>),
     Init(init::Arguments),
     Broker(broker::Arguments),
     Check(check::Arguments),
@@ -44,7 +46,11 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    match run(CommandLine::parse()) {
+    let command_line = CommandLine::parse();
+    if let Command::Bench(options) = &command_line.command {
+        return bench::run(options);
+    }
+    match run(command_line) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             eprintln!("Error: {failure}");
