@@ -28,4 +28,7 @@ macro_rules! scenarios {
 }
 
 mod connecting;
+mod quality;
+mod sessions;
 mod support;
+mod takeover;

@@ -2,7 +2,7 @@
 
 use std::{io, net::SocketAddr};
 
-use bytes::{Buf, BytesMut};
+use bytes::BytesMut;
 use gaugeline_protocol::{
     PacketId, QoS, ReasonCode, Version, codec,
     packet::{
@@ -301,7 +301,6 @@ impl Client {
     /// Ends the connection without a word, and waits until the broker has noticed.
     pub(crate) async fn break_off(mut self) {
         self.stream.shutdown().await.unwrap();
-        self.received.advance(self.received.len());
         while self.next().await.is_some() {}
     }
 }
