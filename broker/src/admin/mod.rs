@@ -3,6 +3,7 @@
 //! It has a thread and a runtime of its own, so that it answers while the data plane is saturated. It asks for no
 //! password and tells no secrets; the configuration keeps it on loopback unless told otherwise.
 
+mod bounded_listener;
 mod readiness;
 
 use std::{
@@ -21,6 +22,7 @@ use axum::{
 use prometheus_client::encoding::text::{encode_eof, encode_registry};
 use tokio::sync::oneshot;
 
+use self::bounded_listener::BoundedListener;
 pub use self::readiness::{Component, Readiness};
 use crate::metrics::MetricsSource;
 
@@ -81,7 +83,7 @@ impl AdminServer {
         let serve = async move {
             tokio::select! {
                 // An error here is an error of accept, which axum retries itself.
-                _ = axum::serve(listener, routes) => {}
+                _ = axum::serve(BoundedListener::new(listener), routes) => {}
                 // The sender never sends: this ends when it is dropped.
                 _ = stopped => {}
             }

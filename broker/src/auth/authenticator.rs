@@ -154,11 +154,14 @@ impl Authenticator {
         self.hash_and_compare(&access, passwords, user, password).await
     }
 
-    /// The shared user name if exactly this was right before.
+    /// The shared user name if exactly this was right before. An unknown user costs the same look-up.
     fn remembered(&self, passwords: &PasswordFile, user: &str, password: &[u8]) -> Option<Arc<str>> {
-        let (name, hash) = passwords.find(user)?;
-        let fingerprint = self.verified.fingerprint(user, password, hash);
-        self.verified.contains(&fingerprint).then(|| name.clone())
+        let (name, hash) = match passwords.find(user) {
+            Some((name, hash)) => (Some(name), hash),
+            None => (None, passwords.decoy(user)?),
+        };
+        let found = self.verified.contains(&self.verified.fingerprint(user, password, hash));
+        name.filter(|_| found).cloned()
     }
 
     async fn hash_and_compare(

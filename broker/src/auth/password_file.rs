@@ -10,7 +10,7 @@
 //! no start than a user who silently cannot log in. Unlike 2.1, symbolic links are followed (Kubernetes mounts secrets as
 //! links), and a NUL byte refuses the file instead of hiding the line.
 
-use std::{hash::BuildHasher as _, path::Path, sync::Arc};
+use std::{hash::BuildHasher as _, os::unix::fs::PermissionsExt as _, path::Path, sync::Arc};
 
 use foldhash::{HashMap, quality::RandomState};
 
@@ -22,6 +22,9 @@ pub const USER_BYTES_MAX: usize = 65_535;
 
 /// What C's `isspace` takes as white space.
 pub(super) const WHITE_SPACE: [char; 6] = [' ', '\t', '\n', '\x0b', '\x0c', '\r'];
+
+/// The permission bit for everybody who is neither owner nor in the group.
+const MODE_READ_BY_OTHERS: u32 = 0o004;
 
 /// The users of one password file.
 #[derive(Debug, Default)]
@@ -38,9 +41,14 @@ struct Record {
 }
 
 impl PasswordFile {
-    /// Reads and parses a file. Symbolic links are followed; what is found must be a regular file.
+    /// Reads and parses a file. Symbolic links are followed; what is found must be a regular file. Warns, as mosquitto 2.1
+    /// does, if everybody on the machine may read the hashes.
     pub fn load(path: &Path) -> Result<Self, FileError> {
-        Self::parse(path, read_regular_file(path)?)
+        let content = read_regular_file(path)?;
+        if std::fs::metadata(path).is_ok_and(|found| found.permissions().mode() & MODE_READ_BY_OTHERS != 0) {
+            tracing::warn!("{}: is readable by every user of this machine; chmod 600 it", path.display());
+        }
+        Self::parse(path, content)
     }
 
     /// Parses the content of a file; `path` is only for messages.
@@ -102,7 +110,7 @@ impl PasswordFile {
     }
 
     /// The hash that an unknown user is measured against.
-    fn decoy(&self, user: &str) -> Option<&PasswordHash> {
+    pub(super) fn decoy(&self, user: &str) -> Option<&PasswordHash> {
         let count = u64::try_from(self.records.len()).ok()?;
         let position = self.decoys.hash_one(user).checked_rem(count)?;
         self.records.get(usize::try_from(position).ok()?).map(|record| &record.hash)

@@ -1,0 +1,3 @@
+mod destination;
+mod ports;
+mod reading;
