@@ -147,7 +147,11 @@ impl Connection {
             self.walks.remove(0);
         }
         let access = self.hub.access.load();
+        let own = subscription.no_local.then(|| self.mailbox.id());
         for message in scratch.found.drain(..) {
+            if own.is_some() && message.publisher() == own {
+                continue;
+            }
             let options = DeliveryOptions {
                 qos: message.qos().min(subscription.qos),
                 retain: true,
