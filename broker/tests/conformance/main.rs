@@ -28,6 +28,8 @@ macro_rules! scenarios {
 }
 
 mod connecting;
+mod expiry;
+mod flow;
 mod quality;
 mod retained;
 mod sessions;
@@ -35,3 +37,5 @@ mod shared;
 mod subscriptions;
 mod support;
 mod takeover;
+mod topic_alias;
+mod wills;
