@@ -43,9 +43,10 @@ const BRIDGE_KEYS: [&str; 4] = ["mqtt", "rule", "sink", "batch"];
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let path = arguments.config.as_path();
     let text = files::read_text(path)?;
-    let kind = arguments.kind.or_else(|| detect(path, &text)).ok_or_else(|| {
-        Failure::usage(format!("{}: broker or bridge? Add --kind", path.display()))
-    })?;
+    let kind = arguments
+        .kind
+        .or_else(|| detect(path, &text))
+        .ok_or_else(|| Failure::usage(format!("{}: broker or bridge? Add --kind", path.display())))?;
     let summary = match kind {
         Kind::Broker => check_broker(path)?,
         Kind::Bridge => check_bridge(path)?,
@@ -57,12 +58,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
 /// Reads all that the broker reads at its start.
 fn check_broker(path: &Path) -> Result<String, Failure> {
     let config = BrokerConfig::load(path).map_err(Failure::configuration)?;
-    let access = Access::load(
-        config.password_file.as_deref(),
-        config.acl_file.as_deref(),
-        config.allow_anonymous,
-    )
-    .map_err(Failure::configuration)?;
+    let access =
+        Access::load(config.password_file.as_deref(), config.acl_file.as_deref(), config.allow_anonymous)
+            .map_err(Failure::configuration)?;
     let mut listeners = Vec::new();
     for listener in &config.listeners {
         let kind = match &listener.tls {
@@ -124,4 +122,6 @@ mod tests {
         }
     }
 }
-fn check_bridge(_path: &Path) -> Result<String, Failure> { Err(Failure::failed("not yet")) }
+fn check_bridge(_path: &Path) -> Result<String, Failure> {
+    Err(Failure::failed("not yet"))
+}
