@@ -196,5 +196,7 @@ async fn keep_house(hub: Arc<Hub>) {
         hub.metrics.sessions_offline.set(gauge(offline));
         hub.metrics.retained_messages.set(gauge(retained));
         hub.metrics.retained_bytes.set(gauge(bytes));
+        hub.metrics.queued_messages.set(gauge(hub.queued.messages()));
+        hub.metrics.queued_bytes.set(gauge(hub.queued.bytes()));
     }
 }

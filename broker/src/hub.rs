@@ -12,7 +12,7 @@ use crate::{
     auth::{AccessHandle, Authenticator, Identity},
     config::Limits,
     metrics::{DropReason, Metrics},
-    router::{CachedTopic, Fanout, Mailbox, MailboxLimits, Message, RetainedLimits, Router, Run},
+    router::{CachedTopic, Fanout, Mailbox, MailboxLimits, Message, QueueTotal, RetainedLimits, Router, Run},
     sessions::{Expiry, Parked, Registry},
     storage::{Record, Store, Ticket},
 };
@@ -31,6 +31,7 @@ pub(crate) struct Hub {
     pub(crate) authenticator: Authenticator,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) queued: Arc<QueueTotal>,
     pub(crate) limits: Limits,
     pub(crate) settings: ServerSettings,
     pub(crate) packet_limits: codec::Limits,
@@ -58,13 +59,17 @@ impl Hub {
             access,
             store,
             metrics,
+            queued: Arc::new(QueueTotal::new(limits.queue_bytes_total)),
             limits: limits.clone(),
             settings: ServerSettings {
                 receive_maximum: at_least_one(limits.receive_maximum),
                 inflight_messages_max: at_least_one(limits.inflight_messages),
                 packet_bytes_max: NonZeroU32::new(packet_bytes).unwrap_or(NonZeroU32::MAX),
                 topic_alias_maximum: limits.topic_alias_maximum,
-                keep_alive_max_seconds: limits.keep_alive_max_seconds,
+                // The most that CONNECT can ask for is no limit: whoever wants no keep-alive gets none.
+                keep_alive_max_seconds: Some(limits.keep_alive_max_seconds)
+                    .filter(|most| *most < u16::MAX)
+                    .unwrap_or(0),
                 session_expiry_max_seconds: limits.session_expiry_max_seconds,
             },
             packet_limits: codec::Limits {
@@ -81,7 +86,7 @@ impl Hub {
             bytes: self.limits.queue_bytes,
             messages: self.limits.queue_messages,
         };
-        Arc::new(Mailbox::new(identity.clone(), persistent, limits))
+        Arc::new(Mailbox::new(identity.clone(), persistent, limits, Arc::clone(&self.queued)))
     }
 
     /// Keeps the retained message of a topic up to date. The ticket says when the change is safe.

@@ -115,10 +115,6 @@ impl Future for Connection {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Ending> {
         let connection = self.get_mut();
-        if !connection.occupied {
-            connection.occupied = true;
-            connection.seat.occupy(cx.waker());
-        }
         Scratch::with(|scratch| {
             if connection.out.capacity() == 0 {
                 connection.out = scratch.output();
@@ -140,6 +136,13 @@ impl Future for Connection {
 impl Connection {
     fn turns(&mut self, cx: &mut Context<'_>, scratch: &mut Scratch) -> Result<(), Ending> {
         let now = clock::now();
+        if !self.occupied {
+            self.occupied = true;
+            self.seat.occupy(cx.waker());
+            // Clients need not wait for CONNACK: whole packets may have come with CONNECT.
+            let early = std::mem::take(&mut self.partial);
+            self.take_in(&early, scratch, now)?;
+        }
         for _ in 0..TURNS_MAX {
             if let Some(reason) = self.seat.verdict() {
                 return Err(Ending::Vacated(reason));

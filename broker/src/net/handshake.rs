@@ -55,8 +55,8 @@ pub(super) async fn welcome(
     entrance: Entrance,
 ) {
     let limit = Duration::from_secs(hub.limits.connect_timeout_seconds);
-    let secured = tokio::time::timeout(limit, secure(&hub, socket, tls)).await;
     let started = clock::now();
+    let secured = tokio::time::timeout(limit, secure(&hub, socket, tls)).await;
     let mut stream = match secured {
         Ok(Ok(stream)) => stream,
         Ok(Err(refused)) => return refuse(&hub, None, None, address, &refused),
@@ -216,7 +216,7 @@ async fn admit(hub: &Hub, connect: &Connect, address: SocketAddr) -> Result<Admi
         answered(refusal.reason, counted, refusal.to_string())
     })?;
     let (online, offline) = hub.registry.counts();
-    if online + offline >= hub.limits.sessions {
+    if online + offline >= hub.limits.sessions && !hub.registry.knows(&negotiated.client_id) {
         let detail = "the limit of sessions is reached".to_owned();
         return Err(answered(ReasonCode::QuotaExceeded, RefusalReason::ServerBusy, detail));
     }

@@ -12,7 +12,7 @@ use std::{
     collections::VecDeque,
     sync::{
         Arc,
-        atomic::{AtomicU8, AtomicU64, Ordering},
+        atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering},
     },
     task::Waker,
 };
@@ -56,6 +56,47 @@ impl Wire {
             _ if limits_packets => Self::Deliveries,
             Version::V31 | Version::V311 => Self::V3,
             Version::V5 => Self::V5,
+        }
+    }
+}
+
+/// The bytes that wait in all mailboxes together, and how many may.
+#[derive(Debug)]
+pub struct QueueTotal {
+    messages: AtomicUsize,
+    bytes: AtomicUsize,
+    bytes_max: usize,
+}
+
+impl QueueTotal {
+    /// Nothing waits yet.
+    pub const fn new(bytes_max: usize) -> Self {
+        Self { messages: AtomicUsize::new(0), bytes: AtomicUsize::new(0), bytes_max }
+    }
+
+    /// How many messages wait.
+    pub fn messages(&self) -> usize {
+        self.messages.load(Ordering::Relaxed)
+    }
+
+    /// How many bytes wait.
+    pub fn bytes(&self) -> usize {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    fn has_room_for(&self, bytes: usize) -> bool {
+        self.bytes() + bytes <= self.bytes_max
+    }
+
+    /// Replaces what a mailbox held by what it holds.
+    fn update(&self, before: (usize, usize), after: (usize, usize)) {
+        for (total, before, after) in [(&self.messages, before.0, after.0), (&self.bytes, before.1, after.1)]
+        {
+            if after > before {
+                total.fetch_add(after - before, Ordering::Relaxed);
+            } else if before > after {
+                total.fetch_sub(before - after, Ordering::Relaxed);
+            }
         }
     }
 }
@@ -141,6 +182,7 @@ pub struct Mailbox {
     identity: Identity,
     persistent: bool,
     limits: MailboxLimits,
+    total: Arc<QueueTotal>,
     /// A [`Wire`]; changed only under the lock of `state`, read without it as a hint that the lock confirms.
     wire: AtomicU8,
     state: Mutex<State>,
@@ -152,6 +194,8 @@ struct State {
     /// What the owner has drained but not sent yet.
     held_messages: usize,
     held_bytes: usize,
+    /// The messages and bytes of this that are in the total.
+    counted: (usize, usize),
     owner: Option<Waker>,
     stalled: Vec<Waker>,
     lagging: bool,
@@ -160,12 +204,13 @@ struct State {
 
 impl Mailbox {
     /// An empty mailbox without a connection. `persistent`: its session outlives its connections.
-    pub fn new(identity: Identity, persistent: bool, limits: MailboxLimits) -> Self {
+    pub fn new(identity: Identity, persistent: bool, limits: MailboxLimits, total: Arc<QueueTotal>) -> Self {
         Self {
             id: MailboxId::next(),
             identity,
             persistent,
             limits,
+            total,
             wire: AtomicU8::new(Wire::Offline as u8),
             state: Mutex::new(State::default()),
         }
@@ -207,6 +252,7 @@ impl Mailbox {
         let dropped = if wire == Wire::Offline { state.contents.keep_deliveries() } else { 0 };
         state.held_bytes = 0;
         state.held_messages = 0;
+        self.count(&mut state);
         drop(state);
         wake_all(stalled);
         dropped
@@ -223,7 +269,7 @@ impl Mailbox {
             return None;
         }
         let messages = frames.each.len();
-        if state.lacks_room_for(frames.bytes.len(), messages, frames.qos, &self.limits) {
+        if self.lacks_room_for(&state, frames.bytes.len(), messages, frames.qos) {
             return Some(Pushed { dropped: u32::try_from(messages).unwrap_or(u32::MAX), stall: false });
         }
         state.contents.push_frames(frames);
@@ -243,10 +289,11 @@ impl Mailbox {
         }
         let mut dropped = 0;
         for message in messages {
-            if state.lacks_room_for(message.size(), 1, options.qos, &self.limits) {
+            if self.lacks_room_for(&state, message.size(), 1, options.qos) {
                 dropped += 1;
             } else {
                 state.contents.push_delivery(options.deliver(message));
+                self.count(&mut state);
             }
         }
         Pushed { dropped, ..self.pushed(&mut state, wakers) }
@@ -254,7 +301,8 @@ impl Mailbox {
 
     fn pushed(&self, state: &mut State, wakers: &mut Vec<Waker>) -> Pushed {
         wakers.extend(state.owner.take());
-        let over = state.contents.bytes + state.held_bytes > self.limits.stall_bytes;
+        self.count(state);
+        let over = state.bytes() > self.limits.stall_bytes;
         Pushed { dropped: 0, stall: over && !state.lagging && self.wire() != Wire::Offline }
     }
 
@@ -265,6 +313,7 @@ impl Mailbox {
         std::mem::swap(&mut state.contents, contents);
         state.held_messages = held_messages + contents.messages;
         state.held_bytes = held_bytes + contents.bytes;
+        self.count(&mut state);
         let stalled = state.caught_up(&self.limits);
         drop(state);
         wake_all(stalled);
@@ -276,6 +325,7 @@ impl Mailbox {
         let mut state = self.state.lock();
         state.held_messages = held_messages;
         state.held_bytes = held_bytes;
+        self.count(&mut state);
         let empty = state.contents.is_empty();
         if empty && !state.owner.as_ref().is_some_and(|owner| owner.will_wake(waker)) {
             state.owner = Some(waker.clone());
@@ -300,7 +350,7 @@ impl Mailbox {
         let full = !state.lagging
             && !state.closed
             && self.wire() != Wire::Offline
-            && state.contents.bytes + state.held_bytes > self.limits.stall_bytes;
+            && state.bytes() > self.limits.stall_bytes;
         if full && !state.stalled.iter().any(|known| known.will_wake(waker)) {
             state.stalled.push(waker.clone());
         }
@@ -322,6 +372,8 @@ impl Mailbox {
         let mut state = self.state.lock();
         state.closed = true;
         let contents = std::mem::take(&mut state.contents);
+        (state.held_messages, state.held_bytes) = (0, 0);
+        self.count(&mut state);
         let stalled = std::mem::take(&mut state.stalled);
         drop(state);
         wake_all(stalled);
@@ -337,29 +389,50 @@ impl Mailbox {
             state.contents.bytes += delivery.message.size();
             state.contents.entries.push_front(Entry::Delivery(delivery));
         }
+        self.count(&mut state);
     }
 
     /// How many messages and bytes are waiting, what the owner holds included.
     pub fn waiting(&self) -> (usize, usize) {
         let state = self.state.lock();
-        (state.contents.messages + state.held_messages, state.contents.bytes + state.held_bytes)
+        (state.contents.messages + state.held_messages, state.bytes())
+    }
+
+    /// Brings the total up to date with what is in here.
+    fn count(&self, state: &mut State) {
+        let now = (state.contents.messages + state.held_messages, state.bytes());
+        self.total.update(std::mem::replace(&mut state.counted, now), now);
+    }
+
+    /// QoS 0 to a lagging owner is dropped at the stall limit, so that the rest of the room is left to messages that
+    /// were promised.
+    fn lacks_room_for(&self, state: &State, bytes: usize, messages: usize, qos: QoS) -> bool {
+        let bytes_after = state.bytes() + bytes;
+        if !self.total.has_room_for(bytes) {
+            return true;
+        }
+        if qos == QoS::AtMostOnce {
+            return bytes_after > if state.lagging { self.limits.stall_bytes } else { self.limits.bytes };
+        }
+        bytes_after > self.limits.bytes
+            || state.contents.messages + state.held_messages + messages > self.limits.messages
+    }
+}
+
+impl Drop for Mailbox {
+    fn drop(&mut self) {
+        self.total.update(self.state.get_mut().counted, (0, 0));
     }
 }
 
 impl State {
-    /// QoS 0 to a lagging owner is dropped at the stall limit, so that the rest of the room is left to messages that
-    /// were promised.
-    fn lacks_room_for(&self, bytes: usize, messages: usize, qos: QoS, limits: &MailboxLimits) -> bool {
-        let bytes_after = self.contents.bytes + self.held_bytes + bytes;
-        if qos == QoS::AtMostOnce {
-            return bytes_after > if self.lagging { limits.stall_bytes } else { limits.bytes };
-        }
-        bytes_after > limits.bytes || self.contents.messages + self.held_messages + messages > limits.messages
+    fn bytes(&self) -> usize {
+        self.contents.bytes + self.held_bytes
     }
 
     /// At half the stall limit those who waited go on, and a lagging owner is trusted again.
     fn caught_up(&mut self, limits: &MailboxLimits) -> Vec<Waker> {
-        if self.contents.bytes + self.held_bytes > limits.stall_bytes / 2 {
+        if self.bytes() > limits.stall_bytes / 2 {
             return Vec::new();
         }
         self.lagging = false;

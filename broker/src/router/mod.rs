@@ -30,7 +30,7 @@ use gaugeline_protocol::{TopicFilter, session::Subscription};
 use parking_lot::RwLock;
 
 pub use fanout::{Fanout, Routed, Run};
-pub use mailbox::{Contents, Entry, Frames, Mailbox, MailboxId, MailboxLimits, Pushed, Wire};
+pub use mailbox::{Contents, Entry, Frames, Mailbox, MailboxId, MailboxLimits, Pushed, QueueTotal, Wire};
 pub use match_cache::{CachedTopic, MatchCache};
 pub use message::{Delivery, DeliveryOptions, Draft, Message};
 pub use retained::{Page, Retained, RetainedFull, RetainedLimits};

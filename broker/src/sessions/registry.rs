@@ -196,6 +196,11 @@ impl Registry {
         }
     }
 
+    /// Whether the client has a session, with or without a connection.
+    pub fn knows(&self, client_id: &ClientId) -> bool {
+        self.shard(client_id).lock().contains_key(client_id)
+    }
+
     /// How many sessions are connected, and how many are parked.
     pub fn counts(&self) -> (usize, usize) {
         (self.online.load(Ordering::Relaxed), self.offline.load(Ordering::Relaxed))
