@@ -9,7 +9,7 @@ use std::{
 
 use gaugeline_protocol::{
     PacketId, QoS, ReasonCode, codec,
-    packet::{Publish, PublishProperties, Will},
+    packet::{Publish, PublishProperties},
     session::{Negotiated, ServerSettings, Session, session_expires_after},
 };
 
@@ -96,16 +96,17 @@ impl Hub {
         let (expires_at, will) = match kept.connection {
             LastConnection::Parked { expires_at, will } => (
                 expires_at.map(|at| self.anchor.to_instant(at)),
-                will.map(|(will, due)| PendingWill { will, due: self.anchor.to_instant(due) }),
+                will.map(|(will, due)| (will, self.anchor.to_instant(due))),
             ),
             LastConnection::Open { will } => (
                 after_loss,
                 will.map(|will| {
                     let delay = will.delay_seconds.min(kept.expiry_seconds);
-                    PendingWill { due: now + Duration::from_secs(u64::from(delay)), will }
+                    (will, now + Duration::from_secs(u64::from(delay)))
                 }),
             ),
         };
+        let will = will.map(|(will, due)| PendingWill { will, identity, due });
         for at in [expires_at, will.as_ref().map(|will| will.due)].into_iter().flatten() {
             self.expiry.schedule(at, client_id.clone());
         }
@@ -274,8 +275,8 @@ impl Hub {
     }
 
     /// Publishes a will on behalf of the client that left it.
-    pub(crate) fn publish_will(&self, mailbox: &Mailbox, will: &Will, now: Instant) {
-        let identity = mailbox.identity();
+    pub(crate) fn publish_will(&self, mailbox: &Mailbox, pending: &PendingWill, now: Instant) {
+        let PendingWill { will, identity, .. } = pending;
         let topic = will.topic.as_str();
         let publish = Publish {
             dup: false,
@@ -324,7 +325,7 @@ impl Hub {
         let waited = parked.mailbox.close() + parked.session.inflight();
         self.metrics.messages_dropped.inc_by(DropReason::SessionEnded, waited as u64);
         if let Some(pending) = parked.will {
-            self.publish_will(&parked.mailbox, &pending.will, now);
+            self.publish_will(&parked.mailbox, &pending, now);
         }
     }
 
@@ -335,7 +336,7 @@ impl Hub {
                 tracing::info!(client = %client_id, "session ended: its expiry interval has passed");
                 self.end_session(*parked, now);
             } else if let Some(due) = self.registry.take_due_will(&client_id, now) {
-                self.publish_will(&due.mailbox, &due.will, now);
+                self.publish_will(&due.mailbox, &due.pending, now);
                 self.store.append(Record::SessionParked {
                     session: due.mailbox.id(),
                     expires_at: due.expires_at.map(|at| self.anchor.to_wall_nanoseconds(at)),

@@ -71,8 +71,15 @@ fn run(CommandLine { logging, command }: CommandLine) -> Result<(), Failure> {
         Command::Init(arguments) => init::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
         Command::Passwd(arguments) => passwd::run(&arguments),
+        Command::Pub(arguments) => client_runtime()?.block_on(publish::run(&arguments)),
+        Command::Sub(arguments) => client_runtime()?.block_on(subscribe::run(&arguments)),
         _ => Ok(()),
     }
+}
+
+/// A runtime for one connection.
+fn client_runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::failed)
 }
 
 /// A runtime for the commands that serve: as many threads as the machine has cores.

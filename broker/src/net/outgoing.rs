@@ -51,10 +51,11 @@ impl Connection {
 
     fn gather_output(&mut self, scratch: &mut Scratch, now: Instant) {
         if !self.resent {
-            self.resent = self.session.resend(now, OUTPUT_BYTES_MAX, &mut self.out);
-            while let Some(delivery) = self.session.poll_given_up() {
-                self.give_up(&delivery, DropReason::TooLarge);
+            let resent = self.session.resend(now, OUTPUT_BYTES_MAX, &mut self.out);
+            for delivery in &resent.dropped {
+                self.give_up(delivery, DropReason::TooLarge);
             }
+            self.resent = resent.complete;
             if !self.resent {
                 return;
             }
@@ -216,7 +217,11 @@ impl Connection {
             self.walks.remove(0);
         }
         let access = self.hub.access.load();
+        let own = subscription.no_local.then(|| self.mailbox.id());
         for message in scratch.found.drain(..) {
+            if own.is_some() && message.publisher() == own {
+                continue;
+            }
             let options = DeliveryOptions {
                 qos: message.qos().min(subscription.qos),
                 retain: true,

@@ -29,7 +29,7 @@ use foldhash::fast::RandomState;
 use gaugeline_protocol::{TopicFilter, session::Subscription};
 use parking_lot::RwLock;
 
-pub use fanout::{Addressee, Fanout, Routed, Run, Share};
+pub use fanout::{Addressee, FRAME_BYTES_MAX, Fanout, Routed, Run, Share};
 pub use mailbox::{
     Contents, Entry, Frames, Mailbox, MailboxId, MailboxIds, MailboxLimits, MailboxOptions, Overflow, Pushed,
     QueueTotal, Wire,

@@ -17,7 +17,10 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use super::Seat;
-use crate::router::{Delivery, Mailbox};
+use crate::{
+    auth::Identity,
+    router::{Delivery, Mailbox},
+};
 
 /// Shards by client identifier: connects of different clients seldom meet.
 const SHARDS: usize = 32;
@@ -49,6 +52,8 @@ pub struct Parked {
 pub struct PendingWill {
     /// The will.
     pub will: Box<Will>,
+    /// Who left it: the last connection, not the one that opened the session.
+    pub identity: Identity,
     /// When it is due.
     pub due: Instant,
 }
@@ -57,7 +62,7 @@ pub struct PendingWill {
 #[derive(Debug)]
 pub struct DueWill {
     /// The will.
-    pub will: Box<Will>,
+    pub pending: PendingWill,
     /// The session's mailbox.
     pub mailbox: Arc<Mailbox>,
     /// When the session ends.
@@ -190,8 +195,8 @@ impl Registry {
     pub fn take_due_will(&self, client_id: &ClientId, now: Instant) -> Option<DueWill> {
         match self.shard(client_id).lock().get_mut(client_id) {
             Some(Slot::Offline(parked)) if parked.will.as_ref().is_some_and(|will| will.due <= now) => {
-                let PendingWill { will, .. } = parked.will.take()?;
-                Some(DueWill { will, mailbox: Arc::clone(&parked.mailbox), expires_at: parked.expires_at })
+                let pending = parked.will.take()?;
+                Some(DueWill { pending, mailbox: Arc::clone(&parked.mailbox), expires_at: parked.expires_at })
             }
             _ => None,
         }

@@ -99,10 +99,11 @@ impl Client {
             );
             self.finish_read(&settled, last, shared, tally);
         }
+        let outcome = outcome?;
         if self.session.is_full() || !self.session.is_ready() || !matches!(self.role, Role::Publisher(_)) {
             self.session.flush()?;
         }
-        outcome
+        Ok(outcome)
     }
 
     /// Adds to the counters what reads have brought.

@@ -64,6 +64,13 @@ pub(crate) fn run(options: &Options) -> ExitCode {
             eprintln!("gaugeline bench: the broker ended connections; the run is not complete");
             ExitCode::from(1)
         }
+        Verdict::Silence => {
+            eprintln!(
+                "gaugeline bench: nothing arrived at the subscribers: the broker's ACL may forbid to write or to read \
+                 --topic-prefix (MQTT 3.1.1 cannot say so)"
+            );
+            ExitCode::from(3)
+        }
         Verdict::Lost => {
             eprintln!(
                 "gaugeline bench: messages were lost. If the broker dropped them from a full queue, raise its limit \

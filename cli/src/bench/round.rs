@@ -126,7 +126,7 @@ fn cast(plan: &Plan, kind: Kind, thread: u16) -> Vec<Casting> {
     let mine =
         |count: u32| (0..count).filter(move |number| number % u32::from(plan.threads) == u32::from(thread));
     if plan.shape == Shape::Idle {
-        return mine(plan.connections).map(|number| idle(number)).collect();
+        return mine(plan.connections).map(idle).collect();
     }
     let collect = matches!(kind, Kind::Collect { .. });
     let mut castings = Vec::new();

@@ -1,3 +1,4 @@
+mod banner;
 mod destination;
 mod ports;
 mod reading;

@@ -32,6 +32,15 @@ pub enum Undelivered<M> {
     Expired(M),
 }
 
+/// What [`super::Session::resend`] did.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Resent<M> {
+    /// Whether nothing is left to send again.
+    pub complete: bool,
+    /// Larger than the new connection's maximum packet size: dropped as if they had been sent [MQTT-3.1.2-25].
+    pub dropped: Vec<M>,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
     /// Settled, but an older slot is not: the place is kept so that the arithmetic of ids holds.
@@ -62,8 +71,6 @@ pub(super) struct Outbound<M> {
     unsettled: usize,
     /// The first slot that [`Self::resend`] has not looked at yet; everything before was sent on this connection.
     resend_from: usize,
-    /// Messages that are too large for the new connection.
-    given_up: Vec<M>,
 }
 
 /// As many slots as there are packet ids [MQTT-2.2.1-4].
@@ -79,12 +86,7 @@ impl<M: Message> Outbound<M> {
             outstanding: 0,
             unsettled: 0,
             resend_from: 0,
-            given_up: Vec::new(),
         }
-    }
-
-    pub(super) fn given_up(&mut self) -> Option<M> {
-        self.given_up.pop()
     }
 
     pub(super) fn resume(&mut self, negotiated: &Negotiated) {
@@ -253,7 +255,8 @@ impl<M: Message> Outbound<M> {
         now: Instant,
         bytes_max: usize,
         out: &mut BytesMut,
-    ) -> bool {
+    ) -> Resent<M> {
+        let mut dropped = Vec::new();
         while self.may_resend() && out.len() < bytes_max {
             let step = u16::try_from(self.resend_from).unwrap_or(u16::MAX);
             let packet_id = nth_successor(self.oldest, step);
@@ -265,11 +268,12 @@ impl<M: Message> Outbound<M> {
                 (Stage::AwaitsPubAck | Stage::AwaitsPubRec, Some(message)) => {
                     let outgoing =
                         Outgoing { dup: true, packet_id: Some(packet_id), ..message.outgoing(now) };
+                    // The new connection may have a smaller maximum packet size, or another version.
                     if outgoing.len(version) > self.packet_bytes_max || outgoing.encode(version, out).is_err()
                     {
                         slot.stage = Stage::Settled;
+                        dropped.extend(slot.message.take());
                         self.unsettled -= 1;
-                        self.given_up.extend(slot.message.take());
                         continue;
                     }
                 }
@@ -279,7 +283,7 @@ impl<M: Message> Outbound<M> {
             self.outstanding += 1;
         }
         self.forget_settled();
-        self.resend_from >= self.slots.len()
+        Resent { complete: self.resend_from >= self.slots.len(), dropped }
     }
 
     pub(super) fn messages_mut(&mut self) -> impl Iterator<Item = &mut M> {

@@ -2,7 +2,7 @@
 
 use std::{io, net::SocketAddr};
 
-use bytes::{Buf, BytesMut};
+use bytes::BytesMut;
 use gaugeline_protocol::{
     PacketId, QoS, ReasonCode, Version, codec,
     packet::{
@@ -278,6 +278,23 @@ impl Client {
         self.ping().await;
     }
 
+    /// All messages that are on their way to this client, other packets left out. Those above QoS 0 are still to be
+    /// acknowledged. The fence is that of [`Self::expect_silence`].
+    pub(crate) async fn collect(&mut self) -> Vec<Publish<'static>> {
+        let mut found = Vec::new();
+        for _ in 0..2 {
+            self.send(PingReq).await;
+            loop {
+                match self.receive().await {
+                    Packet::PingResp => break,
+                    Packet::Publish(publish) => found.push(publish),
+                    _ => {}
+                }
+            }
+        }
+        found
+    }
+
     /// The broker ends the connection for this reason, and says so if it speaks MQTT 5 [MQTT-4.13.1-1].
     pub(crate) async fn expect_disconnect(&mut self, reason: ReasonCode) {
         if self.version.is_v5() {
@@ -305,7 +322,6 @@ impl Client {
     /// Ends the connection without a word, and waits until the broker has noticed.
     pub(crate) async fn break_off(mut self) {
         self.stream.shutdown().await.unwrap();
-        self.received.advance(self.received.len());
         while self.next().await.is_some() {}
     }
 }

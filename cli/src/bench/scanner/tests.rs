@@ -108,7 +108,7 @@ fn refuses_what_is_not_mqtt() {
     assert_eq!(scan(Version::V311, &[&[0x15, 3, 3, 0, 2, 2, 70]]), Err(NotMqtt::Type(0x15)));
     assert_eq!(scan(Version::V311, &[&[0x30, 0xff, 0xff, 0xff, 0xff]]), Err(NotMqtt::Length));
     assert_eq!(scan(Version::V311, &[&[0x30, 2, 0, 9]]), Err(NotMqtt::Short));
-    let endless = packet(0x90, &vec![0; HEAD_BYTES_MAX + 1]);
+    let endless = packet(0x90, &vec![0; 2 * HEAD_BYTES_MAX]);
     let mut scanner = Scanner::new(Version::V311);
     let outcome: Result<Vec<()>, NotMqtt> =
         endless.chunks(1000).map(|piece| scanner.feed(piece, &mut |_| ())).collect();
