@@ -6,11 +6,13 @@
 
 mod record;
 mod recovered;
+mod segment_log;
 
 use std::{fmt, task::Waker};
 
 pub use record::{Receiver, Record};
 pub use recovered::{LastConnection, Recovered, RecoveredInflight, RecoveredSession};
+pub use segment_log::{Durability, OpenError, OpenOptions, SegmentLog};
 
 /// A place in the order of records. Records with a lower or equal ticket are durable together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -46,6 +48,9 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// Whether anything is kept at all. If not, callers need not put records together.
     fn keeps(&self) -> bool;
 
+    /// Why nothing becomes safe at present, with what to do about it; `None` while all is well.
+    fn failure(&self) -> Option<String>;
+
     /// Writes what is still to be written, at the end of the process. Blocks.
     fn close(&self);
 }
@@ -69,6 +74,10 @@ impl Store for MemoryStore {
 
     fn keeps(&self) -> bool {
         false
+    }
+
+    fn failure(&self) -> Option<String> {
+        None
     }
 
     fn close(&self) {}

@@ -43,7 +43,7 @@ pub struct RecoveredSession {
 }
 
 /// How the connection of a session stood when the process ended.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub enum LastConnection {
     /// It was there, and so ended with the process.
     Open {
