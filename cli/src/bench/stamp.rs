@@ -27,7 +27,6 @@ impl Stamp {
     }
 
     #[inline]
-    #[expect(clippy::cast_possible_truncation, reason = "the shifts leave just the bits of the fields")]
     pub(super) fn decode([origin, time]: [u64; 2]) -> Self {
         Self {
             tag: (time >> TIME_BITS) as u16,
