@@ -58,6 +58,9 @@ impl Inbound {
         publish: Publish<'a>,
         out: &mut BytesMut,
     ) -> Result<Event<'a, M>, Violation> {
+        if publish.properties.subscription_ids().next().is_some() {
+            return Err(Violation::protocol("a subscription identifier from a client [MQTT-3.3.4-6]"));
+        }
         let alias = match publish.properties.topic_alias {
             None => None,
             Some(alias) => self.resolve(alias, publish.topic)?,
