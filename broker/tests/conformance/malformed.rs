@@ -1,10 +1,7 @@
 //! Input that breaks the rules, in the middle of input that does not.
 
 use gaugeline_broker::metrics::CloseReason;
-use gaugeline_protocol::{
-    PacketId, QoS, ReasonCode, Version,
-    packet::AckType,
-};
+use gaugeline_protocol::{PacketId, QoS, ReasonCode, Version, packet::AckType};
 
 use crate::support::{Client, Log, Server, at, message};
 
@@ -49,7 +46,11 @@ const WRONG_IN_V5: &[(&str, &[u8], ReasonCode)] = &[
     ("[MQTT-3.8.3-5] reserved options", &[0x82, 7, 0, 1, 0, 0, 1, b't', 0x40], ReasonCode::MalformedPacket),
     ("QoS 3 in options", &[0x82, 7, 0, 1, 0, 0, 1, b't', 3], ReasonCode::ProtocolError),
     ("[MQTT-3.8.3-2] no filters", &[0x82, 3, 0, 1, 0], ReasonCode::ProtocolError),
-    ("[MQTT-4.7.1-1] a misplaced #", &[0x82, 8, 0, 1, 0, 0, 2, b'#', b'a', 0], ReasonCode::TopicFilterInvalid),
+    (
+        "[MQTT-4.7.1-1] a misplaced #",
+        &[0x82, 8, 0, 1, 0, 0, 2, b'#', b'a', 0],
+        ReasonCode::TopicFilterInvalid,
+    ),
     ("subscription id 0", &[0x82, 9, 0, 1, 2, 0x0B, 0, 0, 1, b't', 0], ReasonCode::ProtocolError),
     ("a DISCONNECT for a reason of CONNACK", &[0xE0, 1, 0x85], ReasonCode::ProtocolError),
     ("[MQTT-1.5.5-1] a length with a byte too many", &[0xC0, 0x80, 0], ReasonCode::MalformedPacket),

@@ -20,7 +20,8 @@ scenarios! {
 }
 
 /// Payload format, content type, response topic, correlation data, and user properties with a repeated key.
-const PROPERTIES: &[u8] = b"\x26\0\x01k\0\x011\x01\x01\x03\0\x04json\x26\0\x01k\0\x012\x08\0\x03a/b\x09\0\x02\0\xFF\x26\0\0\0\0";
+const PROPERTIES: &[u8] =
+    b"\x26\0\x01k\0\x011\x01\x01\x03\0\x04json\x26\0\x01k\0\x012\x08\0\x03a/b\x09\0\x02\0\xFF\x26\0\0\0\0";
 
 fn rich(payload: &str) -> Outgoing<'_> {
     Outgoing { forwardable: PROPERTIES, ..message("t", payload) }
@@ -114,8 +115,7 @@ async fn many_user_properties_keep_their_order(version: Version) {
 /// [MQTT-3.1.2-29]
 async fn nothing_but_codes_for_clients_that_want_no_problem_information(version: Version) {
     let server = Server::start().await;
-    let properties =
-        ConnectProperties { request_problem_information: false, ..ConnectProperties::default() };
+    let properties = ConnectProperties { request_problem_information: false, ..ConnectProperties::default() };
     let mut client = Client::connect(&server, &Connect { properties, ..clean(version, "a") }).await;
     let id = client.packet_id();
     client.send(Outgoing { qos: QoS::AtLeastOnce, packet_id: Some(id), ..message("t", "x") }).await;

@@ -105,11 +105,9 @@ fn an_authentication_method_is_refused() {
 /// [MQTT 5.0, section 3.1.2.11.3]: absent means 65535; clients that know no such thing get the server's window.
 #[test]
 fn the_window() {
-    for (version, stated, expected) in [
-        (Version::V311, None, 5),
-        (Version::V5, None, 65_535),
-        (Version::V5, Some(3), 3),
-    ] {
+    for (version, stated, expected) in
+        [(Version::V311, None, 5), (Version::V5, None, 65_535), (Version::V5, Some(3), 3)]
+    {
         let mut asked = connect(version);
         asked.properties.receive_maximum = stated.and_then(|maximum: u16| maximum.try_into().ok());
         assert_eq!(terms(&asked).window.get(), expected);

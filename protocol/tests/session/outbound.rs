@@ -1,7 +1,7 @@
 //! Messages to the client: packet identifiers, the window, and what is sent again.
 
 use gaugeline_protocol::{
-    QoS::{self, AtLeastOnce, AtMostOnce, ExactlyOnce},
+    QoS::{AtLeastOnce, AtMostOnce, ExactlyOnce},
     ReasonCode, Version,
     packet::{Ack, Connect, ConnectProperties, Packet},
     session::Undelivered,
@@ -20,6 +20,10 @@ fn settled(text: &str) -> Outcome {
     Outcome::Settled(Some(text.to_owned()))
 }
 
+fn received(text: &str) -> Outcome {
+    Outcome::Received(Some(text.to_owned()))
+}
+
 /// [MQTT-2.2.1-4], [MQTT-4.3.2-1], [MQTT-4.3.3-1]
 #[test]
 fn each_qos_has_its_exchange() {
@@ -31,9 +35,9 @@ fn each_qos_has_its_exchange() {
         assert_eq!(server.sent(), ["PUBLISH a", "PUBLISH 1 b", "PUBLISH 2 c"]);
         assert_eq!(server.session.inflight(), 2);
         assert_eq!(server.take(Packet::PubAck(ack(1))).unwrap(), settled("b"));
-        assert_eq!(server.take(Packet::PubRec(ack(2))).unwrap(), settled("c"));
+        assert_eq!(server.take(Packet::PubRec(ack(2))).unwrap(), received("c"));
         assert_eq!(server.sent(), ["PUBREL 2"]);
-        assert_eq!(server.take(Packet::PubComp(ack(2))).unwrap(), Outcome::Settled(None));
+        assert_eq!(server.take(Packet::PubComp(ack(2))).unwrap(), Outcome::Completed);
         assert_eq!(server.session.inflight(), 0);
     }
 }
@@ -81,8 +85,8 @@ fn what_is_unacknowledged_is_sent_again_in_its_order() {
         }
         server.deliver(note(AtLeastOnce, "e")).unwrap();
         assert_eq!(server.sent(), ["PUBLISH 5 e"]);
-        assert_eq!(server.take(Packet::PubRec(ack(2))).unwrap(), settled("b"));
-        assert_eq!(server.take(Packet::PubComp(ack(3))).unwrap(), Outcome::Settled(None));
+        assert_eq!(server.take(Packet::PubRec(ack(2))).unwrap(), received("b"));
+        assert_eq!(server.take(Packet::PubComp(ack(3))).unwrap(), Outcome::Completed);
     }
 }
 
@@ -127,8 +131,11 @@ fn what_has_become_too_large_counts_as_sent() {
     assert_eq!(resent.dropped, [note(ExactlyOnce, &long)]);
     assert_eq!(server.sent(), ["PUBLISH 1 a again", "PUBLISH 3 b again"]);
     assert_eq!(server.session.inflight(), 2);
-    assert_eq!(server.deliver(note(AtLeastOnce, &long)), Err(Undelivered::TooLarge));
-    assert_eq!(server.deliver(note(AtMostOnce, &long)), Err(Undelivered::TooLarge));
+    assert_eq!(
+        server.deliver(note(AtLeastOnce, &long)),
+        Err(Undelivered::TooLarge(note(AtLeastOnce, &long)))
+    );
+    assert_eq!(server.deliver(note(AtMostOnce, &long)), Err(Undelivered::TooLarge(note(AtMostOnce, &long))));
     server.reconnect(&connect(Version::V5));
     assert!(server.resend());
     assert_eq!(server.sent(), ["PUBLISH 1 a again", "PUBLISH 3 b again"]);
@@ -139,7 +146,8 @@ fn what_has_become_too_large_counts_as_sent() {
 fn an_expired_message_is_not_sent_for_the_first_time() {
     let mut server = Server::new(Version::V5);
     let expiring = |text| Note { expires_at: Some(at(1000)), ..note(AtLeastOnce, text) };
-    assert_eq!(server.session.deliver(at(1000), expiring("a"), &mut server.out), Err(Undelivered::Expired));
+    let late = server.session.deliver(at(1000), expiring("a"), &mut server.out);
+    assert_eq!(late, Err(Undelivered::Expired(expiring("a"))));
     server.session.deliver(at(999), expiring("b"), &mut server.out).unwrap();
     assert_eq!(server.sent(), ["PUBLISH 1 b"]);
     // Its delivery has begun: it comes again all the same.
@@ -187,14 +195,14 @@ fn acknowledgements_out_of_place_change_nothing() {
     server.deliver(note(AtLeastOnce, "a")).unwrap();
     server.deliver(note(ExactlyOnce, "b")).unwrap();
     server.sent();
-    for packet in [
-        Packet::PubAck(ack(2)),
-        Packet::PubComp(ack(2)),
-        Packet::PubComp(ack(1)),
-        Packet::PubAck(ack(3)),
-        Packet::PubAck(ack(65_535)),
+    for (packet, nothing) in [
+        (Packet::PubAck(ack(2)), Outcome::Settled(None)),
+        (Packet::PubComp(ack(2)), Outcome::Handled),
+        (Packet::PubComp(ack(1)), Outcome::Handled),
+        (Packet::PubAck(ack(3)), Outcome::Settled(None)),
+        (Packet::PubAck(ack(65_535)), Outcome::Settled(None)),
     ] {
-        assert_eq!(server.take(packet).unwrap(), Outcome::Settled(None));
+        assert_eq!(server.take(packet).unwrap(), nothing);
     }
     assert!(server.sent().is_empty());
     // PUBREC is answered always: PUBREL is what lets the client forget the identifier.
@@ -221,7 +229,8 @@ fn frames_are_not_sent_again() {
     assert_eq!(server.session.inflight(), 1);
     assert!(server.resend());
     assert_eq!(server.sent(), ["PUBLISH 3 kept again"]);
-    let wide = [QoS::AtLeastOnce; 10];
-    let sent = wide.iter().filter(|qos| server.session.deliver_frame(frame, 5, **qos, &mut server.out)).count();
+    let wide = [AtLeastOnce; 10];
+    let sent =
+        wide.iter().filter(|qos| server.session.deliver_frame(frame, 5, **qos, &mut server.out)).count();
     assert_eq!(sent, 4, "the window of clients that state none");
 }

@@ -9,10 +9,10 @@ use std::{
 use bytes::BytesMut;
 use gaugeline_protocol::{
     ClientId, PacketId, QoS, ReasonCode, Version, codec,
-    packet::{
-        Ack, Connect, ConnectProperties, Outgoing, Packet, Publish, PublishProperties, decode,
+    packet::{Ack, Connect, ConnectProperties, Outgoing, Packet, Publish, PublishProperties, decode},
+    session::{
+        Answer, Event, Message, Negotiated, ServerSettings, Session, Undelivered, Violation, negotiate,
     },
-    session::{Event, Message, Negotiated, ServerSettings, Session, Undelivered, Violation, negotiate},
 };
 
 /// When every test begins. Only differences count.
@@ -84,7 +84,11 @@ pub(crate) fn terms(connect: &Connect) -> Negotiated {
 pub(crate) enum Outcome {
     Handled,
     Routed,
+    Repeated,
     Settled(Option<String>),
+    Received(Option<String>),
+    Completed,
+    Released,
     Disconnected { publish_will: bool },
 }
 
@@ -111,18 +115,37 @@ impl Server {
         self.session.resume(terms(connect), at(0));
     }
 
+    /// Hands a packet to the session, and answers at once what needs no routing.
     pub(crate) fn take(&mut self, packet: Packet<'_>) -> Result<Outcome, Violation> {
-        self.session.handle_packet(packet, &mut self.out).map(|event| match event {
-            Event::Handled => Outcome::Handled,
-            Event::Publish { .. } => Outcome::Routed,
-            Event::Settled(note) => Outcome::Settled(note.map(|note| note.text)),
-            Event::Disconnected { publish_will } => Outcome::Disconnected { publish_will },
+        let text = |note: Option<Note>| note.map(|note| note.text);
+        let (outcome, answer) = match self.session.handle_packet(packet, &mut self.out)? {
+            Event::Handled => (Outcome::Handled, None),
+            Event::Publish { .. } => (Outcome::Routed, None),
+            Event::Repeated { packet_id, not_before } => {
+                (Outcome::Repeated, Some((Answer::PubRec(packet_id, ReasonCode::Success), not_before)))
+            }
+            Event::Settled(note) => (Outcome::Settled(text(note)), None),
+            Event::Received { packet_id, message } => {
+                (Outcome::Received(text(message)), Some((Answer::PubRel(packet_id), 0)))
+            }
+            Event::Completed(_) => (Outcome::Completed, None),
+            Event::Released(packet_id) => (Outcome::Released, Some((Answer::PubComp(packet_id), 0))),
+            Event::Disconnected { publish_will } => (Outcome::Disconnected { publish_will }, None),
             Event::Subscribe(_) | Event::Unsubscribe(_) => panic!("no subscriptions here"),
-        })
+        };
+        if let Some((answer, not_before)) = answer {
+            self.session.answer(answer, not_before, self.durable, &mut self.out);
+        }
+        Ok(outcome)
     }
 
     /// A PUBLISH that the broker routes, if it is not a repetition, and acknowledges when storage is at `not_before`.
-    pub(crate) fn publish(&mut self, qos: QoS, packet_id: u16, not_before: u64) -> Result<Outcome, Violation> {
+    pub(crate) fn publish(
+        &mut self,
+        qos: QoS,
+        packet_id: u16,
+        not_before: u64,
+    ) -> Result<Outcome, Violation> {
         let outcome = self.take(Packet::Publish(publish(qos, packet_id)))?;
         if outcome == Outcome::Routed && qos != QoS::AtMostOnce {
             self.acknowledge(qos, packet_id, ReasonCode::Success, not_before);
@@ -140,7 +163,7 @@ impl Server {
     }
 
     pub(crate) fn deliver(&mut self, note: Note) -> Result<(), Undelivered<Note>> {
-        self.session.deliver(at(0), note, &mut self.out)
+        self.session.deliver(at(0), note, &mut self.out).map(|_| ())
     }
 
     pub(crate) fn resend(&mut self) -> bool {
