@@ -103,7 +103,7 @@ fn reach(address: SocketAddr) -> String {
 }
 
 /// The name that a client on this machine connects to. By name where possible: that is in the certificate.
-fn host(ip: IpAddr) -> String {
+pub(super) fn host(ip: IpAddr) -> String {
     if ip.is_unspecified() || ip.is_loopback() { "localhost".to_owned() } else { ip.to_string() }
 }
 
