@@ -1,6 +1,5 @@
 //! The program `gaugeline`: parses the command line and hands over to one module per subcommand.
 
-#![allow(dead_code)]
 mod bench;
 mod bridge;
 mod broker;

@@ -103,7 +103,7 @@ impl Demo {
 /// How a sensor logs in.
 fn connect(number: u32, password: &str) -> Connect {
     Connect {
-        version: if number % 4 == 0 { Version::V311 } else { Version::V5 },
+        version: if number.is_multiple_of(4) { Version::V311 } else { Version::V5 },
         client_id: format!("demo-{number:02}"),
         clean_start: true,
         keep_alive_seconds: 30,
@@ -137,7 +137,7 @@ impl Sensor {
         let topic = |suffix: &str| {
             TopicName::new(&format!("sensors/demo-{number:02}{suffix}")).map_err(Failure::failed)
         };
-        let topics = if number % 2 == 0 {
+        let topics = if number.is_multiple_of(2) {
             Topics::Object(topic("")?)
         } else {
             Topics::Scalars {
@@ -153,12 +153,16 @@ impl Sensor {
     /// Publishes until it is told to stop, over as many connections as that takes.
     async fn run(mut self, mut stopped: watch::Receiver<bool>) {
         let start = clock::now();
+        let mut complaint = String::new();
         loop {
             match self.connection(start.into(), &mut stopped).await {
                 Ok(()) => return,
-                Err(failure) => {
+                // The same again and again is told once.
+                Err(failure) if failure.to_string() != complaint => {
+                    complaint = failure.to_string();
                     tracing::warn!(sensor = %self.target.connect.client_id, "simulated sensor: {failure}");
                 }
+                Err(_) => {}
             }
             tokio::select! {
                 () = sleep(RECONNECT_PAUSE) => {}

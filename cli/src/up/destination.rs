@@ -89,7 +89,8 @@ impl Destination {
                 (url, InfluxApi::V3 { database, token_file: token_file.map(secret).transpose()? })
             }
         };
-        let config = InfluxConfig::new(&url, api).map_err(|error| Failure::usage(format!("--influx: {error}")))?;
+        let config =
+            InfluxConfig::new(&url, api).map_err(|error| Failure::usage(format!("--influx: {error}")))?;
         Ok(Some(SinkConfig::Influx(config)))
     }
 }

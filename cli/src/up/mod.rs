@@ -17,7 +17,11 @@ use gaugeline_bridge::{
     Bridge, Config as BridgeConfig,
     config::{InfluxApi, SinkConfig},
 };
-use gaugeline_broker::{Bound, Broker, admin::Readiness, config::Config as BrokerConfig};
+use gaugeline_broker::{
+    Bound, Broker, StartError,
+    admin::{AdminError, Readiness},
+    config::{Config as BrokerConfig, ListenerConfig},
+};
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 use crate::{
@@ -31,7 +35,6 @@ use crate::{
 };
 use banner::{Banner, Data};
 use demo::Demo;
-use destination::Destination;
 
 /// How long the program waits for the bridge before it says what is missing.
 const READY_PATIENCE: Duration = Duration::from_secs(2);
@@ -76,9 +79,11 @@ pub(crate) fn run(arguments: &Arguments, logging: &logging::Arguments) -> Result
     if report.created().next().is_some() || !report.warnings().is_empty() {
         print!("{report}");
     }
-    let mut broker_config = BrokerConfig::load(&directory.join(BROKER_CONFIG)).map_err(Failure::configuration)?;
+    let mut broker_config =
+        BrokerConfig::load(&directory.join(BROKER_CONFIG)).map_err(Failure::configuration)?;
     arguments.ports.apply(&mut broker_config)?;
-    let mut bridge_config = BridgeConfig::load(&directory.join(BRIDGE_CONFIG)).map_err(Failure::configuration)?;
+    let mut bridge_config =
+        BridgeConfig::load(&directory.join(BRIDGE_CONFIG)).map_err(Failure::configuration)?;
     if let Some(sink) = destination.sink()? {
         bridge_config.sink = sink;
     }
@@ -100,7 +105,7 @@ async fn serve(
     let metrics = Arc::new(BridgeMetrics::default());
     let broker = Broker::start(broker_config, &readiness, vec![Arc::clone(&metrics) as _])
         .await
-        .map_err(broker::start_failure)?;
+        .map_err(|error| start_failure(error, broker_config))?;
     if arguments.ports.tls_port_given()
         && let Some(bound) = tls_listener(&broker)
     {
@@ -112,7 +117,9 @@ async fn serve(
     let demo = match tls_listener(&broker) {
         Some(bound) if arguments.demo => Some(Demo::start(directory, bound.address)?),
         None if arguments.demo => {
-            return Err(Failure::configuration(format!("--demo needs a listener with TLS in {BROKER_CONFIG}")));
+            return Err(Failure::configuration(format!(
+                "--demo needs a listener with TLS in {BROKER_CONFIG}"
+            )));
         }
         _ => None,
     };
@@ -133,6 +140,19 @@ async fn serve(
     bridge::stop(bridge).await;
     broker::stop(broker).await;
     Ok(())
+}
+
+/// As for the broker alone, with the options that help here.
+fn start_failure(error: StartError, config: &BrokerConfig) -> Failure {
+    let option = match &error {
+        StartError::Bind { address, .. } => {
+            let is_tls = |listener: &ListenerConfig| listener.bind == *address && listener.tls.is_some();
+            if config.listeners.iter().any(is_tls) { "--port" } else { "--plain-port" }
+        }
+        StartError::Admin(AdminError::Bind { .. }) => "--admin-port",
+        _ => return broker::start_failure(error),
+    };
+    Failure::failed(format!("{error}\nFor this run you can choose another port with `{option} PORT`."))
 }
 
 /// Waits until data can flow; says what is missing if that takes long. Then the bridge goes on trying.
@@ -180,7 +200,11 @@ fn describe(sink: &SinkConfig) -> Data {
         SinkConfig::Influx(influx) => {
             let url = influx.url.as_str().trim_end_matches('/').to_owned();
             match &influx.api {
-                InfluxApi::V1 { database, .. } => Data::Influx1 { url, database: database.clone() },
+                InfluxApi::V1 { database, .. } => {
+                    let host = influx.url.host_str().unwrap_or_default().to_owned();
+                    let port = influx.url.port_or_known_default().unwrap_or_default();
+                    Data::Influx1 { url, host, port, database: database.clone() }
+                }
                 InfluxApi::V2 { org, bucket, .. } => {
                     Data::Server(format!("InfluxDB 2 at {url}, organization {org}, bucket {bucket}"))
                 }
