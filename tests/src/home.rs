@@ -50,7 +50,11 @@ impl Home {
         home.replace("broker.toml", "0.0.0.0:8883", &format!("127.0.0.1:{}", home.tls_port));
         home.replace("broker.toml", "127.0.0.1:1883", &format!("127.0.0.1:{}", home.plain_port));
         home.replace("broker.toml", "127.0.0.1:9883", &format!("127.0.0.1:{}", home.admin_port));
-        home.replace("bridge.toml", "mqtts://localhost:8883", &format!("mqtts://localhost:{}", home.tls_port));
+        home.replace(
+            "bridge.toml",
+            "mqtts://localhost:8883",
+            &format!("mqtts://localhost:{}", home.tls_port),
+        );
         home
     }
 
@@ -137,7 +141,9 @@ impl Home {
         let ports = [self.tls_port, self.plain_port, self.admin_port].map(|port| port.to_string());
         let mut command = gaugeline::command();
         command.arg("up").arg(self.path(""));
-        command.args(["--port", &ports[0], "--plain-port", &ports[1], "--admin-port", &ports[2]]).args(options);
+        command
+            .args(["--port", &ports[0], "--plain-port", &ports[1], "--admin-port", &ports[2]])
+            .args(options);
         Process::start("gaugeline up", &mut command)
     }
 

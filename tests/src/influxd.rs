@@ -47,7 +47,9 @@ impl Influxd {
         let mut command = Command::new(&self.program);
         command.arg("-config").arg(self.directory.path().join("influxd.conf"));
         self.process = Some(Process::start("influxd", &mut command));
-        wait::until("influxd to answer", || http::get(self.port, "/ping").filter(|answer| answer.status == 204));
+        wait::until("influxd to answer", || {
+            http::get(self.port, "/ping").filter(|answer| answer.status == 204)
+        });
     }
 
     /// Ends it without warning, as a crash would.
@@ -93,9 +95,12 @@ impl Influxd {
     pub fn query(&self, database: &str, query: &str) -> Vec<Vec<Value>> {
         let path = format!("/query?db={database}&epoch=ns&q={}", http::escape(query));
         let answer = http::get(self.port, &path).unwrap();
-        let body: Value = serde_json::from_str(&answer.body).unwrap_or_else(|error| panic!("{error}: {answer:?}"));
+        let body: Value =
+            serde_json::from_str(&answer.body).unwrap_or_else(|error| panic!("{error}: {answer:?}"));
         let rows = &body["results"][0]["series"][0]["values"];
-        rows.as_array().map(|rows| rows.iter().map(|row| row.as_array().unwrap().clone()).collect()).unwrap_or_default()
+        rows.as_array()
+            .map(|rows| rows.iter().map(|row| row.as_array().unwrap().clone()).collect())
+            .unwrap_or_default()
     }
 
     /// How many points of a measurement have this field.

@@ -50,7 +50,12 @@ fn trust(home: &Home) -> TlsConfiguration {
 ///
 /// # Panics
 /// If one of them is not.
-pub fn publish_all(home: &Home, user: &str, client_id: &str, messages: impl Iterator<Item = (String, Vec<u8>)>) {
+pub fn publish_all(
+    home: &Home,
+    user: &str,
+    client_id: &str,
+    messages: impl Iterator<Item = (String, Vec<u8>)>,
+) {
     let (client, mut connection) = client_v3(home, user, client_id);
     let messages = messages.collect::<Vec<_>>();
     let expected = messages.len();

@@ -36,7 +36,8 @@ pub fn program(program: &str) -> Option<PathBuf> {
 /// # Panics
 /// If [`REQUIRE`] is set.
 pub fn missing(what: &str) {
-    let required = std::env::var_os(REQUIRE).is_some_and(|value| !value.is_empty() && value != OsStr::new("0"));
+    let required =
+        std::env::var_os(REQUIRE).is_some_and(|value| !value.is_empty() && value != OsStr::new("0"));
     assert!(!required, "{what} is missing: tests/run installs it");
     let test = std::thread::current().name().unwrap_or("a test").to_owned();
     // The test runner captures what the print macros write, not this.

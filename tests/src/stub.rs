@@ -116,8 +116,10 @@ fn serve(stream: &TcpStream, state: &Mutex<State>) {
         drop(state);
         let Reply { status, body } = reply;
         // No content, so no length either [RFC 9110, section 8.6].
-        let length = if status == 204 { String::new() } else { format!("Content-Length: {}\r\n", body.len()) };
-        let answer = format!("HTTP/1.1 {status} Status\r\nContent-Type: application/json\r\n{length}\r\n{body}");
+        let length =
+            if status == 204 { String::new() } else { format!("Content-Length: {}\r\n", body.len()) };
+        let answer =
+            format!("HTTP/1.1 {status} Status\r\nContent-Type: application/json\r\n{length}\r\n{body}");
         let mut writer = stream;
         if writer.write_all(answer.as_bytes()).is_err() {
             return;

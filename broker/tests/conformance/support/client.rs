@@ -125,7 +125,11 @@ impl Client {
     pub(crate) async fn receive_bytes(&mut self, length: usize) -> Vec<u8> {
         in_time("bytes", async {
             while self.received.len() < length {
-                assert_ne!(self.stream.read_buf(&mut self.received).await.unwrap(), 0, "the connection ended");
+                assert_ne!(
+                    self.stream.read_buf(&mut self.received).await.unwrap(),
+                    0,
+                    "the connection ended"
+                );
             }
             self.received.split_to(length).to_vec()
         })
@@ -272,6 +276,23 @@ impl Client {
     pub(crate) async fn expect_silence(&mut self) {
         self.ping().await;
         self.ping().await;
+    }
+
+    /// All messages that are on their way to this client, other packets left out. Those above QoS 0 are still to be
+    /// acknowledged. The fence is that of [`Self::expect_silence`].
+    pub(crate) async fn collect(&mut self) -> Vec<Publish<'static>> {
+        let mut found = Vec::new();
+        for _ in 0..2 {
+            self.send(PingReq).await;
+            loop {
+                match self.receive().await {
+                    Packet::PingResp => break,
+                    Packet::Publish(publish) => found.push(publish),
+                    _ => {}
+                }
+            }
+        }
+        found
     }
 
     /// The broker ends the connection for this reason, and says so if it speaks MQTT 5 [MQTT-4.13.1-1].
