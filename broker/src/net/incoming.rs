@@ -255,7 +255,7 @@ impl Connection {
         encode: impl FnOnce(gaugeline_protocol::Version, &mut BytesMut) -> Result<(), codec::EncodeError>,
     ) {
         if let Err(error) = encode(self.session.version(), &mut self.out) {
-            tracing::error!(client = %self.identity.client_id, "an answer was not sent: {error}");
+            tracing::error!(client = self.identity.client_id.as_str(), "an answer was not sent: {error}");
         }
     }
 
