@@ -4,7 +4,7 @@ use std::{num::NonZeroU16, num::NonZeroU32, sync::Arc, time::Instant};
 
 use gaugeline_protocol::{
     QoS, ReasonCode, codec,
-    packet::{Publish, PublishProperties, Will},
+    packet::{Publish, PublishProperties},
     session::ServerSettings,
 };
 
@@ -13,7 +13,7 @@ use crate::{
     config::Limits,
     metrics::{DropReason, Metrics},
     router::{CachedTopic, Fanout, Mailbox, MailboxLimits, Message, QueueTotal, RetainedLimits, Router, Run},
-    sessions::{Expiry, Parked, Registry},
+    sessions::{Expiry, Parked, PendingWill, Registry},
     storage::{Record, Store, Ticket},
 };
 
@@ -123,8 +123,8 @@ impl Hub {
     }
 
     /// Publishes a will on behalf of the client that left it.
-    pub(crate) fn publish_will(&self, mailbox: &Mailbox, will: &Will, now: Instant) {
-        let identity = mailbox.identity();
+    pub(crate) fn publish_will(&self, mailbox: &Mailbox, pending: &PendingWill, now: Instant) {
+        let PendingWill { will, identity, .. } = pending;
         let topic = will.topic.as_str();
         let publish = Publish {
             dup: false,
@@ -170,7 +170,7 @@ impl Hub {
         let waited = parked.mailbox.close() + parked.session.inflight();
         self.metrics.messages_dropped.inc_by(DropReason::SessionEnded, waited as u64);
         if let Some(pending) = parked.will {
-            self.publish_will(&parked.mailbox, &pending.will, now);
+            self.publish_will(&parked.mailbox, &pending, now);
         }
     }
 
@@ -181,7 +181,7 @@ impl Hub {
                 tracing::info!(client = client_id.as_str(), "session ended: its expiry interval has passed");
                 self.end_session(*parked, now);
             } else if let Some((mailbox, pending)) = self.registry.take_due_will(&client_id, now) {
-                self.publish_will(&mailbox, &pending.will, now);
+                self.publish_will(&mailbox, &pending, now);
             }
         }
     }

@@ -82,10 +82,11 @@ impl Connection {
         let persistent = negotiated.is_persistent();
         let mut will = self.will.take().filter(|_| wants_will).map(|will| {
             let delay = will.delay_seconds.min(expiry);
-            PendingWill { due: now + Duration::from_secs(u64::from(delay)), will }
+            let due = now + Duration::from_secs(u64::from(delay));
+            PendingWill { will, identity: self.identity.clone(), due }
         });
         if let Some(pending) = will.take_if(|pending| !persistent || pending.due <= now) {
-            hub.publish_will(&self.mailbox, &pending.will, now);
+            hub.publish_will(&self.mailbox, &pending, now);
         }
         let will_due = will.as_ref().map(|pending| pending.due);
         let expires_at = session_expires_after(expiry).and_then(|after| now.checked_add(after));

@@ -21,7 +21,7 @@ use crate::{
     hub::Hub,
     log,
     metrics::{RefusalReason, Tally},
-    router::{Contents, MatchCache, Wire},
+    router::{Contents, FRAME_BYTES_MAX, MatchCache, Wire},
     sessions::{Claim, Parked, Seat},
     storage::Ticket,
 };
@@ -272,7 +272,7 @@ fn enter(
         hub.end_session(*old, now);
     }
     let present = resumable.is_some();
-    let limits_packets = (negotiated.outgoing_packet_bytes_max as usize) < hub.limits.packet_bytes;
+    let limits_packets = (negotiated.outgoing_packet_bytes_max as usize) < FRAME_BYTES_MAX;
     let wire = Wire::of(negotiated.version, limits_packets);
     let mut out = BytesMut::new();
     let connack = negotiated.connack(&hub.settings, expiry_asked, present);

@@ -97,7 +97,10 @@ impl Connection {
         if publish.retain {
             self.send_run(run, fanout);
             let refused = self.retain(&publish, &topic, now).err();
-            if let (Some(reason), true) = (refused, self.session.version().is_v5()) {
+            // Only an acknowledgement of MQTT 5 can say no: then the client tries again. Else it is delivered at least.
+            if let (Some(reason), true, Some(_)) =
+                (refused, self.session.version().is_v5(), publish.packet_id)
+            {
                 self.acknowledge(&publish, reason, 0);
                 return;
             }

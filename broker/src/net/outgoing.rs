@@ -44,7 +44,9 @@ impl Connection {
     /// messages, the mailbox.
     pub(super) fn fill_output(&mut self, scratch: &mut Scratch, now: Instant) {
         if !self.resent {
-            self.resent = self.session.resend(now, OUTPUT_BYTES_MAX, &mut self.out);
+            let resent = self.session.resend(now, OUTPUT_BYTES_MAX, &mut self.out);
+            self.hub.metrics.messages_dropped.inc_by(DropReason::TooLarge, resent.dropped.len() as u64);
+            self.resent = resent.complete;
             if !self.resent {
                 return;
             }
@@ -147,7 +149,11 @@ impl Connection {
             self.walks.remove(0);
         }
         let access = self.hub.access.load();
+        let own = subscription.no_local.then(|| self.mailbox.id());
         for message in scratch.found.drain(..) {
+            if own.is_some() && message.publisher() == own {
+                continue;
+            }
             let options = DeliveryOptions {
                 qos: message.qos().min(subscription.qos),
                 retain: true,

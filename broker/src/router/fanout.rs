@@ -12,6 +12,7 @@ use std::{
 use gaugeline_protocol::{
     PacketId, QoS, Version,
     packet::{Outgoing, Publish},
+    topic,
 };
 
 use super::{
@@ -22,6 +23,9 @@ use super::{
 /// Copying costs less than a shared allocation, its reference counts and a frame head for each receiver, up to about
 /// a memory page.
 const COPIED_PAYLOAD_BYTES_MAX: usize = 4096;
+/// The largest frame: such a payload, a topic of any length, and at most 14 bytes of header, lengths and packet id.
+/// Who takes less must be sent messages one by one.
+pub const FRAME_BYTES_MAX: usize = COPIED_PAYLOAD_BYTES_MAX + topic::TOPIC_BYTES_MAX + 14;
 
 /// How often a push is tried again because the receiver's connection changed between looking and locking. Each try
 /// needs another reconnect of the same client in that instant.

@@ -50,7 +50,7 @@ pub enum Wire {
 }
 
 impl Wire {
-    /// What a connection of this version takes; `limits_packets` if the client set a maximum packet size.
+    /// What a connection of this version takes; `limits_packets` if the client may not take every frame.
     pub fn of(version: Version, limits_packets: bool) -> Self {
         match version {
             _ if limits_packets => Self::Deliveries,

@@ -29,7 +29,7 @@ use foldhash::fast::RandomState;
 use gaugeline_protocol::{TopicFilter, session::Subscription};
 use parking_lot::RwLock;
 
-pub use fanout::{Fanout, Routed, Run};
+pub use fanout::{FRAME_BYTES_MAX, Fanout, Routed, Run};
 pub use mailbox::{Contents, Entry, Frames, Mailbox, MailboxId, MailboxLimits, Pushed, QueueTotal, Wire};
 pub use match_cache::{CachedTopic, MatchCache};
 pub use message::{Delivery, DeliveryOptions, Draft, Message};

@@ -17,7 +17,10 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use super::Seat;
-use crate::router::{Delivery, Mailbox};
+use crate::{
+    auth::Identity,
+    router::{Delivery, Mailbox},
+};
 
 /// Shards by client identifier: connects of different clients seldom meet.
 const SHARDS: usize = 32;
@@ -49,6 +52,8 @@ pub struct Parked {
 pub struct PendingWill {
     /// The will.
     pub will: Box<Will>,
+    /// Who left it: the last connection, not the one that opened the session.
+    pub identity: Identity,
     /// When it is due.
     pub due: Instant,
 }

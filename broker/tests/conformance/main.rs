@@ -28,7 +28,14 @@ macro_rules! scenarios {
 }
 
 mod connecting;
+mod expiry;
+mod flow;
 mod quality;
+mod retained;
 mod sessions;
+mod shared;
+mod subscriptions;
 mod support;
 mod takeover;
+mod topic_alias;
+mod wills;

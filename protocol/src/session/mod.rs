@@ -28,7 +28,7 @@ use crate::{
 
 pub use connecting::{Negotiated, Refusal, ServerSettings, negotiate, session_expires_after};
 pub use event::{Event, Violation};
-pub use outbound::{Message, Undelivered};
+pub use outbound::{Message, Resent, Undelivered};
 pub use subscriptions::{Subscription, Subscriptions};
 
 use inbound::Inbound;
@@ -216,8 +216,8 @@ impl<M: Message> Session<M> {
     }
 
     /// Sends again what the last connection left unacknowledged, in its order [MQTT-4.4.0-1], [MQTT-4.6.0-1], until
-    /// `out` holds `bytes_max` or the window is closed. True once nothing is left to send again.
-    pub fn resend(&mut self, now: Instant, bytes_max: usize, out: &mut BytesMut) -> bool {
+    /// `out` holds `bytes_max` or the window is closed.
+    pub fn resend(&mut self, now: Instant, bytes_max: usize, out: &mut BytesMut) -> Resent<M> {
         self.outbound.resend(self.negotiated.version, now, bytes_max, out)
     }
 

@@ -32,6 +32,15 @@ pub enum Undelivered<M> {
     Expired,
 }
 
+/// What [`super::Session::resend`] did.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Resent<M> {
+    /// Whether nothing is left to send again.
+    pub complete: bool,
+    /// Larger than the new connection's maximum packet size: dropped as if they had been sent [MQTT-3.1.2-25].
+    pub dropped: Vec<M>,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
     /// Settled, but an older slot is not: the place is kept so that the arithmetic of ids holds.
@@ -212,7 +221,8 @@ impl<M: Message> Outbound<M> {
         now: Instant,
         bytes_max: usize,
         out: &mut BytesMut,
-    ) -> bool {
+    ) -> Resent<M> {
+        let mut dropped = Vec::new();
         while self.may_resend() && out.len() < bytes_max {
             let step = u16::try_from(self.resend_from).unwrap_or(u16::MAX);
             let packet_id = nth_successor(self.oldest, step);
@@ -224,10 +234,12 @@ impl<M: Message> Outbound<M> {
                 (Stage::AwaitsPubAck | Stage::AwaitsPubRec, Some(message)) => {
                     let outgoing =
                         Outgoing { dup: true, packet_id: Some(packet_id), ..message.outgoing(now) };
-                    // It could be encoded once, so it can be encoded again; a smaller maximum packet size of the new
-                    // connection leaves it in its slot for the next one.
+                    // The new connection may have a smaller maximum packet size, or another version.
                     if outgoing.len(version) > self.packet_bytes_max || outgoing.encode(version, out).is_err()
                     {
+                        slot.stage = Stage::Settled;
+                        dropped.extend(slot.message.take());
+                        self.unsettled -= 1;
                         continue;
                     }
                 }
@@ -236,7 +248,8 @@ impl<M: Message> Outbound<M> {
             slot.sent = true;
             self.outstanding += 1;
         }
-        self.resend_from >= self.slots.len()
+        self.forget_settled();
+        Resent { complete: self.resend_from >= self.slots.len(), dropped }
     }
 }
 

@@ -274,6 +274,23 @@ impl Client {
         self.ping().await;
     }
 
+    /// All messages that are on their way to this client, other packets left out. Those above QoS 0 are still to be
+    /// acknowledged. The fence is that of [`Self::expect_silence`].
+    pub(crate) async fn collect(&mut self) -> Vec<Publish<'static>> {
+        let mut found = Vec::new();
+        for _ in 0..2 {
+            self.send(PingReq).await;
+            loop {
+                match self.receive().await {
+                    Packet::PingResp => break,
+                    Packet::Publish(publish) => found.push(publish),
+                    _ => {}
+                }
+            }
+        }
+        found
+    }
+
     /// The broker ends the connection for this reason, and says so if it speaks MQTT 5 [MQTT-4.13.1-1].
     pub(crate) async fn expect_disconnect(&mut self, reason: ReasonCode) {
         if self.version.is_v5() {
