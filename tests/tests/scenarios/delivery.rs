@@ -68,16 +68,7 @@ fn a_will_is_published_when_the_client_vanishes_and_not_when_it_leaves() {
     let broker = home.broker();
     let mortal = |id: &str| {
         let mut command = home.client("sub", "viewer");
-        command.args([
-            "-i",
-            id,
-            "-t",
-            "nothing",
-            "-t",
-            "sensors/none",
-            "--will-topic",
-            &format!("sensors/will/{id}"),
-        ]);
+        command.args(["-i", id, "-t", "sensors/none", "--will-topic", &format!("sensors/will/{id}")]);
         command.args(["--will-payload", "gone", "--will-qos", "1"]);
         let process = Process::start("gaugeline sub", &mut command);
         broker.wait_for_log(&[&format!("client=\"{id}\" "), "connected"]);
