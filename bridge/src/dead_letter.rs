@@ -85,7 +85,8 @@ impl DeadLetters {
     /// Appends letters made by [`letter`]. When this returns, they are on the disk.
     pub(crate) async fn append(&self, letters: Arc<[u8]>, now_nanoseconds: i64) -> io::Result<()> {
         let file = Arc::clone(&self.file);
-        let appended = tokio::task::spawn_blocking(move || file.lock().append(&letters, now_nanoseconds)).await;
+        let appended =
+            tokio::task::spawn_blocking(move || file.lock().append(&letters, now_nanoseconds)).await;
         let deleted = appended.map_err(io::Error::other)??;
         self.metrics.dead_letters_deleted.inc_by(deleted.lines);
         if deleted.files > 0 {

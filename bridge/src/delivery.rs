@@ -134,7 +134,13 @@ impl Delivery {
     }
 
     /// A failure that passes, unless a line is the cause.
-    async fn wait(&self, batch: &Batch, group: &mut Group, transient: Transient, backoff: &mut Backoff) -> Next {
+    async fn wait(
+        &self,
+        batch: &Batch,
+        group: &mut Group,
+        transient: Transient,
+        backoff: &mut Backoff,
+    ) -> Next {
         let kind = if transient.suspicious { "breaks_off" } else { "unavailable" };
         self.metrics.count_failed_write(kind);
         self.status.failing(Part::Sink, kind, Severity::Passing, &transient.detail, clock::now());

@@ -75,7 +75,11 @@ impl Metrics {
             ("lines_written", "Lines that the sink has", &self.lines_written),
             ("bytes_written", "Bytes of line protocol that the sink has", &self.bytes_written),
             ("batches_written", "Batches that are done with", &self.batches_written),
-            ("dead_letters_deleted", "Dead letters deleted to stay within the limit", &self.dead_letters_deleted),
+            (
+                "dead_letters_deleted",
+                "Dead letters deleted to stay within the limit",
+                &self.dead_letters_deleted,
+            ),
             ("connections", "Logins at the broker that succeeded", &self.connections),
         ] {
             registry.register(name, help, counter.clone());
@@ -88,8 +92,16 @@ impl Metrics {
             registry.register(name, help, gauge.clone());
         }
         registry.register("write_seconds", "Time of a write to the sink", self.write_seconds.clone());
-        registry.register("dead_letters", "Messages that became no point, by reason", self.dead_letters.clone());
-        registry.register("failed_writes", "Writes that did not succeed, by reason", self.failed_writes.clone());
+        registry.register(
+            "dead_letters",
+            "Messages that became no point, by reason",
+            self.dead_letters.clone(),
+        );
+        registry.register(
+            "failed_writes",
+            "Writes that did not succeed, by reason",
+            self.failed_writes.clone(),
+        );
         registry.register(
             "repairs",
             "What had to be changed to make valid lines: names, duplicates and numbers that are not finite",

@@ -77,7 +77,14 @@ impl Status {
     }
 
     /// The part does not work. `kind` is stable while the cause is the same.
-    pub(crate) fn failing(&self, part: Part, kind: &'static str, severity: Severity, detail: &str, now: Instant) {
+    pub(crate) fn failing(
+        &self,
+        part: Part,
+        kind: &'static str,
+        severity: Severity,
+        detail: &str,
+        now: Instant,
+    ) {
         {
             let mut problems = self.problems.lock();
             match problems.iter_mut().find(|problem| problem.part == part) {

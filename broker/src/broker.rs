@@ -14,7 +14,8 @@ use crate::{
     hub::Hub,
     metrics::{Metrics, MetricsSource},
     net::{Doorman, Listener, tls},
-    storage::{MemoryStore, Store},
+    sessions::Absentees,
+    storage::{MemoryStore, Recovered, Store},
 };
 
 /// How often sessions are looked at for expiry, and gauges brought up to date. Expiry intervals are whole seconds.
@@ -88,10 +89,11 @@ impl Broker {
         readiness: &Readiness,
         sources: Vec<Arc<dyn MetricsSource>>,
     ) -> Result<Self, StartError> {
-        Self::start_with_store(config, readiness, sources, Arc::new(MemoryStore)).await
+        let (store, recovered) = (Arc::new(MemoryStore), Recovered::default());
+        Self::start_with_store(config, readiness, sources, store, recovered).await
     }
 
-    /// As [`Self::start`], with this store.
+    /// As [`Self::start`], with this store, and what it gave back when it was opened.
     ///
     /// # Errors
     /// As [`Self::start`].
@@ -100,6 +102,7 @@ impl Broker {
         readiness: &Readiness,
         sources: Vec<Arc<dyn MetricsSource>>,
         store: Arc<dyn Store>,
+        recovered: Recovered,
     ) -> Result<Self, StartError> {
         let ready = readiness.component("broker");
         ready.not_ready("starting");
@@ -111,7 +114,14 @@ impl Broker {
         let metrics = Metrics::new();
         let listeners = config.listeners.iter().map(listen).collect::<Result<Vec<_>, _>>()?;
         let access = Arc::new(AccessHandle::new(access));
-        let hub = Arc::new(Hub::new(&config.limits, access, store, Arc::clone(&metrics))?);
+        let hub = Arc::new(Hub::new(
+            &config.limits,
+            &config.delivery,
+            access,
+            store,
+            Arc::clone(&metrics),
+            recovered,
+        )?);
         let admin = config
             .admin
             .map(|address| {
@@ -165,6 +175,9 @@ impl Broker {
             self.hub.registry.vacate_all(ReasonCode::ServerShuttingDown);
             tokio::time::sleep(SHUTDOWN_POLL_INTERVAL).await;
         }
+        let store = Arc::clone(&self.hub.store);
+        // It fails only if the store panics, and then there is nothing left to save.
+        tokio::task::spawn_blocking(move || store.close()).await.ok();
         self.doorman.inside()
     }
 }
@@ -186,9 +199,16 @@ fn listen(config: &ListenerConfig) -> Result<Listener, StartError> {
 async fn keep_house(hub: Arc<Hub>) {
     let mut interval = tokio::time::interval(HOUSEKEEPING_INTERVAL);
     interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut absentees = Absentees::default();
     loop {
         interval.tick().await;
         hub.expire(clock::now());
+        let now_nanoseconds = clock::wall_nanoseconds();
+        let absence = absentees.look(&hub.registry, now_nanoseconds);
+        let oldest = absence.oldest.map_or(now_nanoseconds, |stamp| stamp.nanoseconds());
+        let age_seconds = now_nanoseconds.saturating_sub(oldest) / 1_000_000_000;
+        hub.metrics.absent_queue_fullest_percent.set(absence.fullest_percent.into());
+        hub.metrics.absent_queue_oldest_seconds.set(i64::try_from(age_seconds).unwrap_or(i64::MAX));
         let (online, offline) = hub.registry.counts();
         let (retained, bytes) = hub.router.retained().size();
         let gauge = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);

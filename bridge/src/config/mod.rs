@@ -17,12 +17,12 @@ use std::{
 
 use gaugeline_protocol::{ClientId, TopicFilter};
 
+use self::raw::{RawConfig, RawMqtt, RawRule, Source};
 pub use self::{
     broker_url::{BrokerUrl, BrokerUrlError},
     secret::SecretError,
     sink::{FileSinkConfig, InfluxApi, InfluxConfig, InfluxUrlError, Login, SinkConfig},
 };
-use self::raw::{RawConfig, RawMqtt, RawRule, Source};
 use crate::mapping::{Rule, RuleConfig};
 
 /// More rules than anyone writes by hand; a message is compared with each until one matches.
@@ -91,7 +91,12 @@ impl Default for BatchConfig {
     fn default() -> Self {
         const LINES: NonZeroUsize = NonZeroUsize::new(5000).unwrap();
         const BYTES: NonZeroUsize = NonZeroUsize::new(1 << 20).unwrap();
-        Self { lines: LINES, bytes: BYTES, linger: Duration::from_millis(200), quiet: Duration::from_millis(20) }
+        Self {
+            lines: LINES,
+            bytes: BYTES,
+            linger: Duration::from_millis(200),
+            quiet: Duration::from_millis(20),
+        }
     }
 }
 
@@ -168,7 +173,11 @@ impl Config {
         let milliseconds = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
         Ok(Self {
             mqtt: mqtt(&source, raw.mqtt.into_inner())?,
-            rules: raw.rule.into_iter().map(|raw| rule(&source, raw.into_inner())).collect::<Result<_, _>>()?,
+            rules: raw
+                .rule
+                .into_iter()
+                .map(|raw| rule(&source, raw.into_inner()))
+                .collect::<Result<_, _>>()?,
             sink: sink::parse(&source, raw.sink)?,
             batch: BatchConfig {
                 lines: size(&source, "lines", raw.batch.lines, batch.lines, 1..=100_000)?,
@@ -189,7 +198,10 @@ impl Config {
             },
             dead_letter: DeadLetterConfig {
                 directory: source.resolve(
-                    raw.dead_letter.directory.as_ref().map_or(Path::new("dead-letter"), |path| path.get_ref()),
+                    raw.dead_letter
+                        .directory
+                        .as_ref()
+                        .map_or(Path::new("dead-letter"), |path| path.get_ref()),
                 ),
                 bytes: source.number("bytes", raw.dead_letter.bytes, 100 << 20, 1 << 20..=1 << 50)?,
             },
@@ -208,7 +220,13 @@ impl Config {
                     limits.bytes_in_flight,
                     1 << 20..=1 << 36,
                 )?,
-                packet_bytes: number(&source, "packet_bytes", raw.limits.packet_bytes, 16 << 20, 1024..=268_435_460)?,
+                packet_bytes: number(
+                    &source,
+                    "packet_bytes",
+                    raw.limits.packet_bytes,
+                    16 << 20,
+                    1024..=268_435_460,
+                )?,
             },
         })
     }
@@ -265,8 +283,8 @@ fn mqtt(source: &Source<'_>, raw: RawMqtt) -> Result<MqttConfig, ConfigError> {
 }
 
 fn client_id(source: &Source<'_>, raw: Option<toml::Spanned<String>>) -> Result<ClientId, ConfigError> {
-    let (text, at) =
-        raw.map_or_else(|| ("gaugeline-bridge".to_owned(), 0), |raw| (raw.get_ref().clone(), raw.span().start));
+    let (text, at) = raw
+        .map_or_else(|| ("gaugeline-bridge".to_owned(), 0), |raw| (raw.get_ref().clone(), raw.span().start));
     match ClientId::new(&text) {
         Some(id) if text.len() <= CLIENT_ID_BYTES_MAX && !text.contains('\0') => Ok(id),
         _ => {

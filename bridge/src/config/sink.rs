@@ -167,7 +167,11 @@ fn refuse_foreign_keys(source: &Source<'_>, raw: &RawSink) -> Result<(), ConfigE
         {
             let name = |kind: &RawSinkKind| format!("`{kind:?}`").to_lowercase();
             let expected: Vec<String> = kinds.iter().map(name).collect();
-            let problem = format!("`{key}` is for the kind {}, and the kind is {}", expected.join(" or "), name(&raw.kind));
+            let problem = format!(
+                "`{key}` is for the kind {}, and the kind is {}",
+                expected.join(" or "),
+                name(&raw.kind)
+            );
             return Err(source.error(at, problem));
         }
     }
@@ -221,8 +225,7 @@ fn influx(source: &Source<'_>, at: usize, raw: RawSink) -> Result<SinkConfig, Co
             create_database: raw.create_database.is_none_or(Spanned::into_inner),
         },
     };
-    let defaults =
-        InfluxConfig::new(&url, api).map_err(|error| source.error(url_at, error.to_string()))?;
+    let defaults = InfluxConfig::new(&url, api).map_err(|error| source.error(url_at, error.to_string()))?;
     Ok(SinkConfig::Influx(InfluxConfig {
         ca: raw.ca.map(|path| source.readable("ca", &path)).transpose()?,
         gzip: raw.gzip.is_some_and(Spanned::into_inner),

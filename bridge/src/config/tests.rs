@@ -47,7 +47,9 @@ fn sinks() {
     );
     assert!(matches!(v1.api, InfluxApi::V1 { login: Some(_), create_database: false, .. }));
     assert!(v1.gzip && v1.ca.is_some());
-    let v2 = sink("kind = \"influx2\"\nurl = \"http://h\"\norg = \"o\"\nbucket = \"b\"\ntoken_file = \"secrets/token\"\n");
+    let v2 = sink(
+        "kind = \"influx2\"\nurl = \"http://h\"\norg = \"o\"\nbucket = \"b\"\ntoken_file = \"secrets/token\"\n",
+    );
     assert!(matches!(v2.api, InfluxApi::V2 { .. }));
     let v3 = sink("kind = \"influx3\"\nurl = \"http://h\"\ndatabase = \"d\"\nconcurrent_writes = 8\n");
     assert!(matches!(v3.api, InfluxApi::V3 { token_file: None, .. }));
@@ -89,16 +91,25 @@ fn mistakes_are_named_with_their_line() {
         ("[mqtt]\n", "bridge.toml:1: missing field `url`"),
         ("[mqtt]\nurl = \"localhost\"", "bridge.toml:2: `localhost` is not of the form mqtts://HOST:PORT"),
         (&format!("{MQTT}colour = 1"), "bridge.toml:3: unknown field `colour`"),
-        (&format!("{MQTT}keep_alive_seconds = 1"), "bridge.toml:3: `keep_alive_seconds` is 1, and 5 to 65535 was"),
+        (
+            &format!("{MQTT}keep_alive_seconds = 1"),
+            "bridge.toml:3: `keep_alive_seconds` is 1, and 5 to 65535 was",
+        ),
         (&format!("{MQTT}keep_alive_seconds = \"1\""), "bridge.toml:3: invalid type: string"),
         (&format!("{MQTT}ca = \"none.crt\""), "bridge.toml:3: `ca` none.crt cannot be read: No such file"),
         (&format!("{MQTT}certificate = \"client.crt\""), "bridge.toml:3: `certificate` needs a `key`"),
-        (&format!("{MQTT}password_file = \"secrets/bridge\""), "bridge.toml:3: `password_file` needs a `user`"),
+        (
+            &format!("{MQTT}password_file = \"secrets/bridge\""),
+            "bridge.toml:3: `password_file` needs a `user`",
+        ),
         (
             &format!("{MQTT}user = \"u\"\npassword_file = \"none\""),
             "bridge.toml:4: `password_file` none: cannot be read",
         ),
-        ("[mqtt]\nurl = \"mqtt://h\"\nca = \"ca.crt\"", "bridge.toml:3: `ca` is given, and `url` is not mqtts://"),
+        (
+            "[mqtt]\nurl = \"mqtt://h\"\nca = \"ca.crt\"",
+            "bridge.toml:3: `ca` is given, and `url` is not mqtts://",
+        ),
         (&format!("{MQTT}client_id = \"\""), "bridge.toml:3: `client_id` is empty"),
         (&format!("{MQTT}topics = [\n\"a\",\n\"b#\"]"), "bridge.toml:5: `b#` has a `#` that is not"),
         (&format!("{MQTT}topics = []"), "bridge.toml:1: `topics` is empty"),
@@ -107,7 +118,10 @@ fn mistakes_are_named_with_their_line() {
             &format!("{MQTT}[[rule]]\ntopic = \"a\"\nmeasurement = \"{{b}}\""),
             "bridge.toml:5: `measurement` uses `{b}`, which the topic does not capture",
         ),
-        (&format!("{MQTT}[[rule]]\ntopic = \"a\"\npayload = \"xml\""), "bridge.toml:5: unknown variant `xml`"),
+        (
+            &format!("{MQTT}[[rule]]\ntopic = \"a\"\npayload = \"xml\""),
+            "bridge.toml:5: unknown variant `xml`",
+        ),
         (&format!("{MQTT}[[rule]]\ntopic = \"a\"\nfoo = 1"), "bridge.toml:5: unknown field `foo`"),
         (&format!("{MQTT}[batch]\nlines = 0"), "bridge.toml:4: `lines` is 0, and 1 to 100000 was expected"),
         (&format!("{MQTT}[sink]\nkind = \"mysql\""), "bridge.toml:4: unknown variant `mysql`"),
@@ -115,7 +129,10 @@ fn mistakes_are_named_with_their_line() {
             &format!("{MQTT}[sink]\nkind = \"file\"\nbucket = \"b\""),
             "bridge.toml:5: `bucket` is for the kind `influx2`, and the kind is `file`",
         ),
-        (&format!("{MQTT}[sink]\nkind = \"influx1\"\nurl = \"http://h\""), "bridge.toml:3: `database` is missing"),
+        (
+            &format!("{MQTT}[sink]\nkind = \"influx1\"\nurl = \"http://h\""),
+            "bridge.toml:3: `database` is missing",
+        ),
         (
             &format!("{MQTT}[sink]\nkind = \"influx1\"\nurl = \"ftp://h\"\ndatabase = \"d\""),
             "bridge.toml:5: `ftp://h` is not of the form http://HOST:PORT",
@@ -124,7 +141,10 @@ fn mistakes_are_named_with_their_line() {
             &format!("{MQTT}[sink]\nkind = \"influx1\"\nurl = \"http://u:p@h\"\ndatabase = \"d\""),
             "bridge.toml:5: `http://u:p@h` is not of the form",
         ),
-        (&format!("{MQTT}[sink]\nkind = \"file\"\ndatabase = \"a b\""), "bridge.toml:5: `database` has letters"),
+        (
+            &format!("{MQTT}[sink]\nkind = \"file\"\ndatabase = \"a b\""),
+            "bridge.toml:5: `database` has letters",
+        ),
         ("[mqtt\n", "bridge.toml:1: "),
     ] {
         let error = parse(text).unwrap_err();

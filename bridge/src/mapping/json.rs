@@ -32,7 +32,9 @@ pub(super) fn add_fields(
     let result = Value { point: &mut point, depth: 0 }.deserialize(&mut deserializer);
     match result.and_then(|()| deserializer.end()) {
         Ok(()) => Ok(point.timestamp),
-        Err(error) => Err(point.failure.unwrap_or_else(|| Rejection::new(Reason::InvalidJson, error.to_string()))),
+        Err(error) => {
+            Err(point.failure.unwrap_or_else(|| Rejection::new(Reason::InvalidJson, error.to_string())))
+        }
     }
 }
 

@@ -119,7 +119,9 @@ fn add_payload(
     let mut unquoted = String::new();
     let found = match Scalar::parse(payload, &mut unquoted) {
         // A number that is to be text stays as it was written: `007`.
-        Scalar::Integer(_) | Scalar::Float(_) if wanted == Some(FieldType::String) => Scalar::Text(payload.trim()),
+        Scalar::Integer(_) | Scalar::Float(_) if wanted == Some(FieldType::String) => {
+            Scalar::Text(payload.trim())
+        }
         found => found,
     };
     line.field(path, found.into_field(wanted, scratch)?)?;

@@ -138,11 +138,15 @@ impl Rule {
             .collect();
         for name in config.tags.keys() {
             if !is_capture_name(name) {
-                let problem = format!("has the tag `{name}`: letters, digits and `_` were expected, a letter first");
+                let problem =
+                    format!("has the tag `{name}`: letters, digits and `_` were expected, a letter first");
                 return Err(RuleError::new("tags", problem));
             }
             if captured_tags.iter().any(|(_, captured)| **captured == **name) {
-                return Err(RuleError::new("tags", format!("has the tag `{name}`, which the topic captures too")));
+                return Err(RuleError::new(
+                    "tags",
+                    format!("has the tag `{name}`, which the topic captures too"),
+                ));
             }
         }
         let timestamp = config
@@ -289,7 +293,9 @@ fn field_name(config: &RuleConfig, captures: &[(usize, &str)]) -> Result<FieldNa
     match (captured, &config.field) {
         (Some(_), Some(_)) => Err(RuleError::new("field", "is given, and the topic captures `{field}` too")),
         (Some((level, _)), None) => Ok(FieldName::Level(*level)),
-        (None, Some(name)) if name.is_empty() => Err(RuleError::new("field", "is empty, and a name was expected")),
+        (None, Some(name)) if name.is_empty() => {
+            Err(RuleError::new("field", "is empty, and a name was expected"))
+        }
         (None, name) => Ok(FieldName::Fixed(name.as_deref().unwrap_or(DEFAULT_FIELD).into())),
     }
 }

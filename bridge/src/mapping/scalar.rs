@@ -104,8 +104,8 @@ impl<'a> Scalar<'a> {
             Self::Integer(number) => Ok(FieldValue::Integer(number)),
             // Both bounds are exact as floats; the upper one is the first number that does not fit.
             Self::Float(number)
-                if number.fract() == 0.0 && (-9_223_372_036_854_775_808.0..9_223_372_036_854_775_808.0)
-                    .contains(&number) =>
+                if number.fract() == 0.0
+                    && (-9_223_372_036_854_775_808.0..9_223_372_036_854_775_808.0).contains(&number) =>
             {
                 Ok(FieldValue::Integer(number as i64))
             }
@@ -155,7 +155,11 @@ fn parse_number(text: &str) -> Option<Scalar<'static>> {
     }
     if let Ok(number) = text.parse() {
         // The sign of minus zero is part of the value.
-        return Some(if number == 0 && first == b'-' { Scalar::Float(-0.0) } else { Scalar::Integer(number) });
+        return Some(if number == 0 && first == b'-' {
+            Scalar::Float(-0.0)
+        } else {
+            Scalar::Integer(number)
+        });
     }
     text.parse().ok().map(Scalar::Float)
 }

@@ -27,7 +27,9 @@ pub enum TemplateError {
     #[error("has the level `{0}`: a capture is a whole level, such as `{{device}}`")]
     MisplacedBrace(String),
     /// A capture's name becomes a tag's name.
-    #[error("has the capture `{0}`: a name has letters, digits and `_`, begins with a letter and is not `time`")]
+    #[error(
+        "has the capture `{0}`: a name has letters, digits and `_`, begins with a letter and is not `time`"
+    )]
     CaptureName(String),
     /// Two tags of one name cannot both be kept.
     #[error("has the capture `{{{0}}}` twice")]

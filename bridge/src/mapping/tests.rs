@@ -157,7 +157,12 @@ fn types() {
 fn timestamps() {
     let timed = |key: &str| RuleConfig { timestamp: Some(key.into()), ..plain("m") };
     check(&[timed("ts")], "m", r#"{"ts":1700000000,"v":1}"#, "m v=1.0 1700000000000000000");
-    check(&[timed("ts")], "m", r#"{"v":1,"ts":"2023-11-14T22:13:20.000000001Z"}"#, "m v=1.0 1700000000000000001");
+    check(
+        &[timed("ts")],
+        "m",
+        r#"{"v":1,"ts":"2023-11-14T22:13:20.000000001Z"}"#,
+        "m v=1.0 1700000000000000001",
+    );
     check(&[timed("meta_at")], "m", r#"{"meta":{"at":1700000000000},"v":1}"#, "m v=1.0 1700000000000000000");
     check(&[timed("ts")], "m", r#"{"v":1}"#, "m v=1.0 99");
     check(&[timed("ts")], "m", r#"{"v":1,"ts":null}"#, "m v=1.0 99");
@@ -179,8 +184,16 @@ fn rules_that_are_refused() {
         (RuleConfig { measurement: Some("m".into()), ..plain("{measurement}") }, "measurement", "captures"),
         (RuleConfig { field: Some("f".into()), ..plain("a/{field}") }, "field", "captures"),
         (RuleConfig { field: Some(String::new()), ..base.clone() }, "field", "empty"),
-        (RuleConfig { tags: BTreeMap::from([("b".into(), "x".into())]), ..base.clone() }, "tags", "captures too"),
-        (RuleConfig { tags: BTreeMap::from([("_b".into(), "x".into())]), ..base.clone() }, "tags", "letter first"),
+        (
+            RuleConfig { tags: BTreeMap::from([("b".into(), "x".into())]), ..base.clone() },
+            "tags",
+            "captures too",
+        ),
+        (
+            RuleConfig { tags: BTreeMap::from([("_b".into(), "x".into())]), ..base.clone() },
+            "tags",
+            "letter first",
+        ),
         (
             RuleConfig { timestamp: Some("t".into()), payload: PayloadKind::Scalar, ..base },
             "timestamp",

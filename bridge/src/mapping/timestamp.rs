@@ -44,9 +44,14 @@ pub(super) fn parse(found: Scalar<'_>, format: TimestampFormat) -> Result<i64, R
         (Scalar::Integer(_) | Scalar::Float(_), TimestampFormat::Rfc3339) | (Scalar::Boolean(_), _) => None,
         (number, _) => scale(number, format),
     };
-    nanoseconds.filter(|time| RANGE.contains(time)).and_then(|time| i64::try_from(time).ok()).ok_or_else(|| {
-        Rejection::new(Reason::BadTimestamp, format!("found the timestamp {found:?}, and {format:?} was expected"))
-    })
+    nanoseconds.filter(|time| RANGE.contains(time)).and_then(|time| i64::try_from(time).ok()).ok_or_else(
+        || {
+            Rejection::new(
+                Reason::BadTimestamp,
+                format!("found the timestamp {found:?}, and {format:?} was expected"),
+            )
+        },
+    )
 }
 
 fn number_in_text(text: &str) -> Option<Scalar<'static>> {

@@ -211,7 +211,8 @@ mod tests {
             .iter()
             .map(|(bad, measurement)| (format!("m{measurement}"), if *bad { "true" } else { "1" }))
             .collect();
-        let messages: Vec<(&str, &str)> = messages.iter().map(|(topic, payload)| (topic.as_str(), *payload)).collect();
+        let messages: Vec<(&str, &str)> =
+            messages.iter().map(|(topic, payload)| (topic.as_str(), *payload)).collect();
         let bad = (0..lines.len()).filter(|at| lines[*at].0).collect();
         (batch_of(&messages), bad)
     }
@@ -251,7 +252,8 @@ mod tests {
     fn points_older_than_the_retention_period() {
         let batch = batch_of(&[("a", "1"), ("b", "1"), ("c", "1")]);
         let refusal = |dropped: usize| {
-            let body = format!("{{\"error\":\"partial write: points beyond retention policy dropped={dropped}\"}}");
+            let body =
+                format!("{{\"error\":\"partial write: points beyond retention policy dropped={dropped}\"}}");
             match classify(Api::V1, 400, body.as_bytes()) {
                 Verdict::Refused(refusal) => refusal,
                 other => panic!("{other:?}"),

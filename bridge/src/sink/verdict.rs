@@ -91,9 +91,8 @@ pub(crate) enum Named {
 pub(crate) fn classify(api: Api, status: u16, body: &[u8]) -> Verdict {
     let text = message(body);
     let detail = format!("{status} {}", if text.is_empty() { "without a text" } else { &text });
-    let transient = |suspicious| {
-        Verdict::Transient(Transient { detail: detail.clone(), retry_after: None, suspicious })
-    };
+    let transient =
+        |suspicious| Verdict::Transient(Transient { detail: detail.clone(), retry_after: None, suspicious });
     match status {
         200..=299 => Verdict::Written,
         401 => Verdict::Held { kind: Held::Credentials, detail },
@@ -123,7 +122,8 @@ fn message(body: &[u8]) -> String {
         error: Option<String>,
         message: Option<String>,
     }
-    let from_json = serde_json::from_slice::<Answer>(body).ok().and_then(|answer| answer.error.or(answer.message));
+    let from_json =
+        serde_json::from_slice::<Answer>(body).ok().and_then(|answer| answer.error.or(answer.message));
     from_json.unwrap_or_else(|| String::from_utf8_lossy(body).trim().to_owned())
 }
 
@@ -281,7 +281,12 @@ mod tests {
             (Api::V1, 503, "request throttled, queue full\n", Kind::Transient),
             (Api::V1, 400, r#"{"error":"unexpected EOF"}"#, Kind::Refused { understood: false }),
             (Api::V1, 500, r#"{"error":"engine: no space left on device"}"#, Kind::Suspicious),
-            (Api::V2, 401, r#"{"code":"unauthorized","message":"unauthorized access"}"#, Kind::Held(Credentials)),
+            (
+                Api::V2,
+                401,
+                r#"{"code":"unauthorized","message":"unauthorized access"}"#,
+                Kind::Held(Credentials),
+            ),
             (
                 Api::V2,
                 403,

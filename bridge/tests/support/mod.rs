@@ -17,7 +17,8 @@ const START_SECONDS_MAX: u32 = 60;
 /// required, and says so elsewhere.
 pub fn installed(program: &str) -> bool {
     let paths = std::env::var_os("PATH").unwrap_or_default();
-    let found = std::env::split_paths(&paths).chain(["/usr/sbin".into()]).any(|path| path.join(program).exists());
+    let found =
+        std::env::split_paths(&paths).chain(["/usr/sbin".into()]).any(|path| path.join(program).exists());
     if !found {
         let required = std::env::var_os("GAUGELINE_REQUIRE_SERVERS").is_some_and(|value| value == "1");
         assert!(!required, "{program} is not installed, and GAUGELINE_REQUIRE_SERVERS is 1");
@@ -132,10 +133,7 @@ impl Influxd {
         login: Option<(&str, &str)>,
     ) -> serde_json::Value {
         let mut url = reqwest::Url::parse(&self.url()).unwrap().join("query").unwrap();
-        url.query_pairs_mut()
-            .append_pair("db", database)
-            .append_pair("q", query)
-            .append_pair("epoch", "ns");
+        url.query_pairs_mut().append_pair("db", database).append_pair("q", query).append_pair("epoch", "ns");
         // Fails if it was done before, which is as good.
         drop(rustls::crypto::ring::default_provider().install_default());
         let mut request = reqwest::Client::new().post(url);

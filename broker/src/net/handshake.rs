@@ -21,9 +21,9 @@ use crate::{
     hub::Hub,
     log,
     metrics::{RefusalReason, Tally},
-    router::{Contents, FRAME_BYTES_MAX, MatchCache, Wire},
+    router::{Contents, FRAME_BYTES_MAX, MatchCache, RECEIVE_STAMP, Wire},
     sessions::{Claim, Parked, Seat},
-    storage::Ticket,
+    storage::{Record, Ticket},
 };
 
 /// What is read at once before CONNECT is complete: few are larger.
@@ -279,7 +279,7 @@ fn enter(
     if let Err(error) = connack.encode(negotiated.version, &mut out) {
         tracing::error!(client = identity.client_id.as_str(), "no CONNACK was sent: {error}");
     }
-    let (session, mailbox) = match resumable {
+    let (mut session, mailbox) = match resumable {
         Some(parked) => {
             let Parked { mut session, mailbox, .. } = *parked;
             session.resume(negotiated, now);
@@ -291,6 +291,20 @@ fn enter(
         }
     };
     mailbox.set_wire(wire);
+    let asks = |(name, _): &(String, String)| name == RECEIVE_STAMP;
+    let stamps = session.version().is_v5() && connect.properties.user_properties.iter().any(asks);
+    for delivery in session.messages_mut() {
+        delivery.stamped = stamps;
+    }
+    if mailbox.is_persistent() {
+        hub.store.append(Record::SessionOpened {
+            session: mailbox.id(),
+            client_id: identity.client_id.clone(),
+            user: identity.user.clone(),
+            expiry_seconds: session.negotiated().session_expiry_seconds,
+            will: connect.will.clone().map(Box::new),
+        });
+    }
     log::connected(&identity, session.version(), present);
     let connection = Connection {
         resent: session.inflight() == 0,
@@ -308,8 +322,14 @@ fn enter(
         walks: Vec::new(),
         busy: false,
         stall: None,
+        refused_until: None,
         timer: None,
         retained_at: Ticket::START,
+        subscribed_at: Ticket::START,
+        gated: None,
+        sent: Vec::new(),
+        settled: Vec::new(),
+        stamps,
         tally: Tally::default(),
         occupied: false,
         hub,

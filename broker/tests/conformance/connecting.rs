@@ -5,7 +5,8 @@ use gaugeline_broker::metrics::RefusalReason;
 use gaugeline_protocol::{
     QoS, ReasonCode, Version,
     packet::{
-        Auth, ConnAck, ConnAckProperties, Connect, ConnectProperties, Packet, PingReq, Subscribe, SubAck, Will,
+        Auth, ConnAck, ConnAckProperties, Connect, ConnectProperties, Packet, PingReq, SubAck, Subscribe,
+        Will,
     },
 };
 
@@ -54,7 +55,9 @@ async fn a_second_connect_ends_the_connection(version: Version) {
 /// [MQTT-3.1.0-1]
 async fn the_first_packet_must_be_connect(version: Version) {
     let server = Server::start().await;
-    for bytes in [&[0xC0, 0][..], &[0x30, 4, 0, 1, b't', b'x'], &[0xE0, 0], &[0x00], b"GET / HTTP/1.1\r\n\r\n"] {
+    for bytes in
+        [&[0xC0, 0][..], &[0x30, 4, 0, 1, b't', b'x'], &[0xE0, 0], &[0x00], b"GET / HTTP/1.1\r\n\r\n"]
+    {
         let mut client = Client::open(&server, version).await;
         client.send(bytes).await;
         client.expect_end().await;
@@ -262,10 +265,7 @@ async fn connack_tells_the_limits(version: Version) {
         topic_alias_maximum: Some(3),
         ..ConnAckProperties::default()
     };
-    assert_eq!(
-        answer,
-        ConnAck { session_present: false, reason: ReasonCode::Success, properties: expected }
-    );
+    assert_eq!(answer, ConnAck { session_present: false, reason: ReasonCode::Success, properties: expected });
 }
 
 /// [MQTT-3.1.3-7]: the name can be used to come back to the session.
@@ -324,8 +324,7 @@ async fn the_server_may_choose_the_keep_alive(version: Version) {
 async fn a_shorter_session_expiry_is_told(version: Version) {
     let server = Setup::new().limits(|limits| limits.session_expiry_max_seconds = 100).start().await;
     for (asked, expected) in [(u32::MAX, Some(100)), (101, Some(100)), (100, None), (0, None)] {
-        let properties =
-            ConnectProperties { session_expiry_seconds: asked, ..ConnectProperties::default() };
+        let properties = ConnectProperties { session_expiry_seconds: asked, ..ConnectProperties::default() };
         let connect = Connect { properties, ..clean(version, "a") };
         let (_client, answer) = Client::try_connect(&server, &connect).await;
         assert_eq!(answer.properties.session_expiry_seconds, expected, "{asked}");

@@ -276,8 +276,5 @@ async fn an_unknown_release_is_told(version: Version) {
     let mut client = Client::join(&server, version, "a").await;
     let id = PacketId::new(3).unwrap();
     client.acknowledge(AckType::PubRel, id).await;
-    assert_eq!(
-        client.expect_answer(AckType::PubComp, id).await,
-        ReasonCode::PacketIdentifierNotFound
-    );
+    assert_eq!(client.expect_answer(AckType::PubComp, id).await, ReasonCode::PacketIdentifierNotFound);
 }

@@ -85,11 +85,9 @@ async fn messages_wait_for_an_absent_client(version: Version) {
     publisher.publish(QoS::ExactlyOnce, message("t/2", "2")).await;
     publisher.publish(QoS::AtLeastOnce, message("t/1", "3")).await;
     let mut client = Client::connect(&server, &kept(version, "a")).await;
-    for (topic, payload, qos) in [
-        ("t/1", "1", QoS::AtLeastOnce),
-        ("t/2", "2", QoS::ExactlyOnce),
-        ("t/1", "3", QoS::AtLeastOnce),
-    ] {
+    for (topic, payload, qos) in
+        [("t/1", "1", QoS::AtLeastOnce), ("t/2", "2", QoS::ExactlyOnce), ("t/1", "3", QoS::AtLeastOnce)]
+    {
         let publish = client.expect_payload(payload).await;
         assert_eq!((publish.topic, publish.qos, publish.dup), (topic, qos, false));
         if qos == QoS::ExactlyOnce {

@@ -81,9 +81,7 @@ async fn members_get_their_share_of_many_topics(version: Version) {
     let mut members = members(&server, version, "$share/g/t/+", 3).await;
     for number in 0..30 {
         let mut publisher = Client::join(&server, version, "p").await;
-        publisher
-            .publish(QoS::AtLeastOnce, message(&format!("t/{number}"), &number.to_string()))
-            .await;
+        publisher.publish(QoS::AtLeastOnce, message(&format!("t/{number}"), &number.to_string())).await;
     }
     for share in shares(&mut members).await {
         assert_eq!(share.len(), 10);

@@ -1,9 +1,6 @@
 //! SUBSCRIBE and UNSUBSCRIBE: who gets what, how often, and with which options.
 
-use gaugeline_protocol::{
-    QoS, ReasonCode, Version,
-    packet::SubscribeFilter,
-};
+use gaugeline_protocol::{QoS, ReasonCode, Version, packet::SubscribeFilter};
 
 use crate::support::{Client, Server, Setup, filter, message};
 

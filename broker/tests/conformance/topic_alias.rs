@@ -117,7 +117,9 @@ async fn aliases_end_with_their_connection(version: Version) {
 async fn an_alias_without_topic_obeys_the_acl(version: Version) {
     let server = Setup::new().acl("topic readwrite a\ntopic read #\n").start().await;
     let (mut subscriber, mut publisher) = pair(&server, version).await;
-    for (topic, expected) in [("b", ReasonCode::NotAuthorized), ("", ReasonCode::NotAuthorized), ("a", ReasonCode::Success)] {
+    for (topic, expected) in
+        [("b", ReasonCode::NotAuthorized), ("", ReasonCode::NotAuthorized), ("a", ReasonCode::Success)]
+    {
         let packet = Outgoing { topic, ..at(QoS::AtLeastOnce, 1, aliased(1, "b", "x")) };
         assert_eq!(publisher.publish(QoS::AtLeastOnce, packet).await, expected);
     }

@@ -237,7 +237,8 @@ async fn a_delayed_will_is_published_when_the_session_ends(version: Version) {
         watcher.take("gone").await;
     }
     let client = Client::connect(&server, &delayed(1_000_000, 1_000_000)).await;
-    let end = Disconnect { session_expiry_seconds: Some(0), ..Disconnect::new(ReasonCode::DisconnectWithWill) };
+    let end =
+        Disconnect { session_expiry_seconds: Some(0), ..Disconnect::new(ReasonCode::DisconnectWithWill) };
     client.leave_with(end).await;
     watcher.take("gone").await;
     until("the sessions to end", || server.metrics().connections_open.get() == 1).await;
@@ -259,11 +260,8 @@ async fn a_will_has_its_properties(version: Version) {
     let server = Server::start().await;
     let mut watcher = watcher(&server, version).await;
     let properties = [&[0x01, 1][..], &[0x03, 0, 1, b'c'], &[0x26, 0, 1, b'k', 0, 1, b'v']].concat();
-    let will = Will {
-        properties: properties.into(),
-        message_expiry_seconds: Some(1000),
-        ..will("will", "gone")
-    };
+    let will =
+        Will { properties: properties.into(), message_expiry_seconds: Some(1000), ..will("will", "gone") };
     Client::connect(&server, &Connect { will: Some(will), ..clean(version, "a") }).await.break_off().await;
     let found = watcher.take("gone").await.properties;
     assert!(found.payload_is_utf8());

@@ -30,8 +30,28 @@ async fn hostile_names_arrive() {
     let Some(influxd) = Influxd::start() else { return };
     let mut rig = Rig::new(&SinkConfig::Influx(v1(&influxd.url())));
     let hostile = [
-        "back\\slash", "end\\", "a,b", "a=b", "a b", "a\\,b", "a\\\\b", "\"q\"", "a\nb v=1 1", "#a", "_a", "tab\tx",
-        "é漢😀", "time", " ", ",", "=", "\\", "'", "a\\=", "\u{7f}", "\u{2028}",
+        "back\\slash",
+        "end\\",
+        "a,b",
+        "a=b",
+        "a b",
+        "a\\,b",
+        "a\\\\b",
+        "\"q\"",
+        "a\nb v=1 1",
+        "#a",
+        "_a",
+        "tab\tx",
+        "é漢😀",
+        "time",
+        " ",
+        ",",
+        "=",
+        "\\",
+        "'",
+        "a\\=",
+        "\u{7f}",
+        "\u{2028}",
     ];
     for name in hostile {
         rig.accept(&format!("sensors/{name}"), json!({ name: 1, "text": name }).to_string());
@@ -44,8 +64,28 @@ async fn hostile_names_arrive() {
     assert_eq!(texts, hostile);
     let devices: Vec<&str> = rows.iter().map(|row| row[1].as_str().unwrap()).collect();
     let safe = [
-        "back\\slash", "end_", "a,b", "a=b", "a b", "a_,b", "a_\\b", "\"q\"", "a_b v=1 1", "#a", "_a", "tab_x",
-        "é漢😀", "time", " ", ",", "=", "_", "'", "a_=", "_", "\u{2028}",
+        "back\\slash",
+        "end_",
+        "a,b",
+        "a=b",
+        "a b",
+        "a_,b",
+        "a_\\b",
+        "\"q\"",
+        "a_b v=1 1",
+        "#a",
+        "_a",
+        "tab_x",
+        "é漢😀",
+        "time",
+        " ",
+        ",",
+        "=",
+        "_",
+        "'",
+        "a_=",
+        "_",
+        "\u{2028}",
     ];
     assert_eq!(devices, safe);
     let measurements = influxd.query("telemetry", "SHOW MEASUREMENTS").await;

@@ -64,11 +64,19 @@ impl Stub {
     /// The bodies of all writes so far.
     pub(super) fn bodies(&self) -> Vec<String> {
         let requests = self.requests.lock();
-        requests.iter().filter(|request| !request.body.is_empty()).map(|request| request.body.clone()).collect()
+        requests
+            .iter()
+            .filter(|request| !request.body.is_empty())
+            .map(|request| request.body.clone())
+            .collect()
     }
 }
 
-async fn serve(mut stream: TcpStream, seen: &Mutex<Vec<Request>>, answer: &(dyn Fn(&Request) -> Answer + Send + Sync)) {
+async fn serve(
+    mut stream: TcpStream,
+    seen: &Mutex<Vec<Request>>,
+    answer: &(dyn Fn(&Request) -> Answer + Send + Sync),
+) {
     let mut buffer = Vec::new();
     while let Some(request) = read_request(&mut stream, &mut buffer).await {
         seen.lock().push(request.clone());

@@ -31,7 +31,11 @@ fn reply(status: u16, body: impl Into<String>) -> Answer {
 
 /// The lines of a body that have this text, by number from 1.
 fn numbers_of(request: &Request, text: &str) -> Vec<usize> {
-    (1..).zip(request.body.lines()).filter(|(_, line)| line.contains(text)).map(|(number, _)| number).collect()
+    (1..)
+        .zip(request.body.lines())
+        .filter(|(_, line)| line.contains(text))
+        .map(|(number, _)| number)
+        .collect()
 }
 
 #[tokio::test]
@@ -126,7 +130,8 @@ async fn too_large_requests_are_halved() {
     }
     rig.accept("sensors/d1/t", "x".repeat(2000));
     rig.finish().await;
-    let stored: usize = stub.bodies().iter().filter(|body| body.len() <= 1000).map(|body| body.lines().count()).sum();
+    let stored: usize =
+        stub.bodies().iter().filter(|body| body.len() <= 1000).map(|body| body.lines().count()).sum();
     assert_eq!(stored, 50);
     assert_eq!(rig.dead(), [("sensors/d1/t".to_owned(), "too_large".to_owned())]);
 }

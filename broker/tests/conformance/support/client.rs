@@ -125,7 +125,11 @@ impl Client {
     pub(crate) async fn receive_bytes(&mut self, length: usize) -> Vec<u8> {
         in_time("bytes", async {
             while self.received.len() < length {
-                assert_ne!(self.stream.read_buf(&mut self.received).await.unwrap(), 0, "the connection ended");
+                assert_ne!(
+                    self.stream.read_buf(&mut self.received).await.unwrap(),
+                    0,
+                    "the connection ended"
+                );
             }
             self.received.split_to(length).to_vec()
         })

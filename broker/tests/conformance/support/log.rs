@@ -68,8 +68,7 @@ impl Subscriber for Collector {
     fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
 
     fn event(&self, event: &Event<'_>) {
-        let mut line =
-            Line { level: *event.metadata().level(), message: String::new(), fields: Vec::new() };
+        let mut line = Line { level: *event.metadata().level(), message: String::new(), fields: Vec::new() };
         event.record(&mut line);
         self.0.lock().push(line);
     }

@@ -3,6 +3,7 @@
 use std::{
     net::{Ipv4Addr, SocketAddr},
     num::NonZeroU32,
+    path::PathBuf,
     sync::Arc,
 };
 
@@ -13,9 +14,11 @@ use gaugeline_broker::{
         hash::SaltLength,
         password_edit::{Hashing, PasswordEditor},
     },
-    config::{Config, Limits, ListenerConfig, LogLevel, TlsConfig},
+    config::{
+        Config, DeliveryConfig, Limits, ListenerConfig, LogLevel, Persistence, PersistenceConfig, TlsConfig,
+    },
     metrics::{CloseReason, DropReason, Metrics, RefusalReason},
-    storage::{MemoryStore, Store},
+    storage::{MemoryStore, Recovered, Store},
 };
 use tempfile::TempDir;
 
@@ -49,6 +52,8 @@ impl Setup {
             log: LogLevel::Info,
             listeners: vec![ListenerConfig { bind, tls: None }],
             limits: Limits::default(),
+            delivery: DeliveryConfig::default(),
+            persistence: PersistenceConfig { mode: Persistence::Off, directory: PathBuf::new() },
         };
         Self { config, store: Arc::new(MemoryStore), files: tempfile::tempdir().unwrap() }
     }
@@ -89,8 +94,15 @@ impl Setup {
     }
 
     pub(crate) async fn start(self) -> Server {
-        let broker =
-            Broker::start_with_store(&self.config, &Readiness::default(), vec![], self.store).await.unwrap();
+        let broker = Broker::start_with_store(
+            &self.config,
+            &Readiness::default(),
+            vec![],
+            self.store,
+            Recovered::default(),
+        )
+        .await
+        .unwrap();
         Server { broker, _files: self.files }
     }
 }
