@@ -93,6 +93,8 @@ pub struct PersistenceConfig {
     pub mode: Persistence,
     /// Where it is kept. Default: `data`.
     pub directory: PathBuf,
+    /// Start though the disk has lost something that was safe. Not a key of the file: a decision for one start.
+    pub accept_damage: bool,
 }
 
 /// When an acknowledgement of something that must outlive the process leaves.

@@ -176,7 +176,7 @@ fn build_persistence(source: &Source<'_>, raw: &RawConfig) -> Result<Persistence
     };
     let directory = raw.persistence_directory.as_deref().unwrap_or_else(|| Path::new("data"));
     let directory = source.path.parent().unwrap_or_else(|| Path::new("")).join(directory);
-    Ok(PersistenceConfig { mode, directory })
+    Ok(PersistenceConfig { mode, directory, accept_damage: false })
 }
 
 fn build_admin(

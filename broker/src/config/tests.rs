@@ -61,7 +61,11 @@ fn the_sample_has_every_key_with_its_default() {
             upgrade_outgoing_qos: Sessions::Of(vec!["gaugeline-bridge".into()]),
             queue_overflow: Overflow::RejectNewest,
         },
-        persistence: PersistenceConfig { mode: Persistence::Durable, directory: path("data") },
+        persistence: PersistenceConfig {
+            mode: Persistence::Durable,
+            directory: path("data"),
+            accept_damage: false,
+        },
     };
     assert_eq!(config, expected);
     for (key, default) in Limits::defaults() {

@@ -1,7 +1,7 @@
 //! What a connection sends on its own account: unacknowledged messages of the last connection, retained messages, and
 //! what is in its mailbox.
 
-use std::time::Instant;
+use std::{sync::Arc, time::Instant};
 
 use bytes::{Buf, BytesMut};
 use gaugeline_protocol::{
@@ -17,7 +17,7 @@ use crate::{
     auth::AccessKind,
     metrics::DropReason,
     router::{Contents, Delivery, DeliveryOptions, Entry, Page},
-    storage::{Record, Ticket},
+    storage::{Receiver, Record, Ticket},
 };
 
 /// From this much at once a connection counts as busy, and its mailbox keeps buffers with room.
@@ -231,10 +231,27 @@ impl Connection {
             if !delivery.has_expired(now)
                 && access.decide(&self.identity, AccessKind::Read, message.topic()).allowed
             {
+                self.keep_retained(&delivery);
                 self.backlog.push_delivery(delivery);
             }
         }
         true
+    }
+
+    /// A retained message that is delivered to a session that outlives its connection waits for it like any other.
+    fn keep_retained(&self, delivery: &Delivery) {
+        if self.hub.store.keeps() && self.mailbox.keeps(delivery.qos) {
+            self.hub.store.append(Record::Messages {
+                messages: vec![Arc::clone(&delivery.message)],
+                receivers: vec![Receiver {
+                    session: self.mailbox.id(),
+                    qos: delivery.qos,
+                    retain: delivery.retain,
+                    subscription_ids: delivery.subscription_ids.clone(),
+                }],
+                received: None,
+            });
+        }
     }
 
     /// What was taken out of the mailbox and can wait for the next connection goes back.

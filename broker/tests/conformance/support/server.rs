@@ -53,7 +53,11 @@ impl Setup {
             listeners: vec![ListenerConfig { bind, tls: None }],
             limits: Limits::default(),
             delivery: DeliveryConfig::default(),
-            persistence: PersistenceConfig { mode: Persistence::Off, directory: PathBuf::new() },
+            persistence: PersistenceConfig {
+                mode: Persistence::Off,
+                directory: PathBuf::new(),
+                accept_damage: false,
+            },
         };
         Self { config, store: Arc::new(MemoryStore), files: tempfile::tempdir().unwrap() }
     }
