@@ -277,7 +277,7 @@ fn enter(
     let mut out = BytesMut::new();
     let connack = negotiated.connack(&hub.settings, expiry_asked, present);
     if let Err(error) = connack.encode(negotiated.version, &mut out) {
-        tracing::error!(client = %identity.client_id, "no CONNACK was sent: {error}");
+        tracing::error!(client = identity.client_id.as_str(), "no CONNACK was sent: {error}");
     }
     let (mut session, mailbox) = match resumable {
         Some(parked) => {

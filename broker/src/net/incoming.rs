@@ -371,7 +371,7 @@ impl Connection {
         match encode(self.session.version(), &mut packet) {
             Ok(()) => self.answer(Answer::Packet(packet.freeze()), ticket),
             Err(error) => {
-                tracing::error!(client = %self.identity.client_id, "an answer was not sent: {error}")
+                tracing::error!(client = self.identity.client_id.as_str(), "an answer was not sent: {error}")
             }
         }
     }

@@ -4,6 +4,7 @@ mod format;
 
 use std::{
     io::{self, BufWriter, Stdout, Write},
+    pin::pin,
     time::Duration,
 };
 
@@ -120,28 +121,32 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<(), Failure> {
     let filters = arguments.filters()?;
     let target = arguments.client.target("gaugeline-sub")?;
     let mut shutdown = Shutdown::listen()?;
-    let session = async {
-        let mut connection = Connection::open(&target).await?;
-        if connection.session_present() {
-            tracing::info!("the broker kept the session");
-        }
-        let subscribe = filters.iter().map(|filter| arguments.subscription(filter.clone())).collect();
-        connection.client().subscribe(subscribe, None).map_err(Failure::failed)?;
-        let printer = Printer::new(arguments);
-        receive(&mut connection, printer, &filters).await?;
-        connection.close().await
-    };
     let time_over = async {
         match arguments.timeout {
             Some(timeout) => tokio::time::sleep(timeout).await,
             None => std::future::pending().await,
         }
+        Failure::timed_out("the time of --timeout is over")
     };
-    tokio::select! {
-        ended = session => ended,
-        () = shutdown.requested() => Ok(()),
-        () = time_over => Err(Failure::timed_out("the time of --timeout is over")),
+    let mut time_over = pin!(time_over);
+    let mut connection = tokio::select! {
+        opened = Connection::open(&target) => opened?,
+        () = shutdown.requested() => return Ok(()),
+        late = &mut time_over => return Err(late),
+    };
+    if connection.session_present() {
+        tracing::info!("the broker kept the session");
     }
+    let subscribe = filters.iter().map(|filter| arguments.subscription(filter.clone())).collect();
+    connection.client().subscribe(subscribe, None).map_err(Failure::failed)?;
+    let ended = tokio::select! {
+        ended = receive(&mut connection, Printer::new(arguments), &filters) => ended,
+        () = shutdown.requested() => Ok(()),
+        late = &mut time_over => Err(late),
+    };
+    // However it ended: a client that takes no leave has its will published.
+    let closed = connection.close().await;
+    ended.and(closed)
 }
 
 /// Prints messages until there are enough, or nobody reads stdout any more.

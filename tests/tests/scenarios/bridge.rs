@@ -111,7 +111,7 @@ fn messages_wait_in_the_broker_while_the_bridge_is_down() {
     let home = Home::new();
     let broker = home.broker();
     let bridge = home.bridge();
-    broker.wait_for_log(&["client=gaugeline-bridge ", "connected"]);
+    broker.wait_for_log(&["client=\"gaugeline-bridge\" ", "connected"]);
     wait::until_equal("the subscription", &1.0, || home.metric("gaugeline_subscriptions", ""));
     let numbers = |from: usize, to: usize| {
         (from..to).map(|number| ("sensors/meter/value".to_owned(), number.to_string().into_bytes()))
@@ -174,11 +174,11 @@ fn a_refused_login_or_subscription_is_reported() {
     home.publish("sensors/meter/value", "0");
     wait_for_numbers(&home, 1);
     bridge.terminate();
-    broker.wait_for_log(&["WARN", "client=gaugeline-bridge ", "actuators/#"]);
+    broker.wait_for_log(&["WARN", "client=\"gaugeline-bridge\" ", "actuators/#"]);
 
     home.write("secrets/bridge", "not the password\n");
     let bridge = home.bridge();
-    broker.wait_for_log(&["WARN", "client=gaugeline-bridge ", "wrong password"]);
+    broker.wait_for_log(&["WARN", "client=\"gaugeline-bridge\" ", "wrong password"]);
     bridge.wait_for_log(&["WARN"]);
     bridge.terminate();
 }

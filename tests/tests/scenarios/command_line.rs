@@ -1,9 +1,12 @@
 //! The command line: help, wrong usage, `check`, `passwd`.
 
+use std::fs;
+
 use gaugeline_tests::{
     gaugeline::{command, gaugeline},
     home::Home,
     process::run,
+    requirement::repository,
 };
 
 const SUBCOMMANDS: [&str; 9] = ["init", "up", "broker", "bridge", "check", "passwd", "pub", "sub", "bench"];
@@ -81,6 +84,23 @@ fn check_looks_into_the_files_that_a_configuration_names() {
     }
     let missing = gaugeline(&["check", "-c", &home.argument("missing.toml")]).with_code(CONFIGURATION);
     assert!(missing.stderr.contains("missing.toml"), "{}", missing.stderr);
+}
+
+/// The files in `config/` can be put in the place of those that `init` makes.
+#[test]
+fn the_sample_files_can_be_used() {
+    let home = Home::new();
+    let mut checked = 0;
+    for entry in fs::read_dir(repository().join("config")).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap();
+        fs::copy(&path, home.path(name)).unwrap();
+        checked += 1;
+    }
+    assert!(checked >= 4, "broker.toml, bridge.toml, passwd and acl");
+    for file in ["broker.toml", "bridge.toml"] {
+        gaugeline(&["check", "-c", &home.argument(file)]).successful();
+    }
 }
 
 /// Publishes as this user; returns the exit status.

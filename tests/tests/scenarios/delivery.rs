@@ -68,24 +68,15 @@ fn a_will_is_published_when_the_client_vanishes_and_not_when_it_leaves() {
     let broker = home.broker();
     let mortal = |id: &str| {
         let mut command = home.client("sub", "viewer");
-        command.args([
-            "-i",
-            id,
-            "-t",
-            "nothing",
-            "-t",
-            "sensors/none",
-            "--will-topic",
-            &format!("sensors/will/{id}"),
-        ]);
+        command.args(["-i", id, "-t", "sensors/none", "--will-topic", &format!("sensors/will/{id}")]);
         command.args(["--will-payload", "gone", "--will-qos", "1"]);
         let process = Process::start("gaugeline sub", &mut command);
-        broker.wait_for_log(&[&format!("client={id} "), "connected"]);
+        broker.wait_for_log(&[&format!("client=\"{id}\" "), "connected"]);
         process
     };
     let sub = subscriber(&home, &["-q", "1", "-C", "1", "-v", "-t", "sensors/#"]);
     mortal("leaving").terminate();
-    broker.wait_for_log(&["client=leaving ", "by the client"]);
+    broker.wait_for_log(&["client=\"leaving\" ", "by the client"]);
     mortal("vanishing").kill();
     assert_eq!(sub.wait().successful().stdout.trim(), "sensors/will/vanishing gone");
 }
@@ -122,7 +113,7 @@ fn a_persistent_session_keeps_what_comes_while_its_client_is_away() {
     let first = subscriber(&home, &["-i", "sleeper", "-c", "-q", "1", "-C", "1", "-t", "sensors/#"]);
     home.publish("sensors/a/b", "0");
     assert_eq!(first.wait().successful().stdout.trim(), "0");
-    broker.wait_for_log(&["client=sleeper ", "disconnected"]);
+    broker.wait_for_log(&["client=\"sleeper\" ", "disconnected"]);
     let numbers = (1..=100).map(|number| number.to_string()).collect::<Vec<_>>();
     let messages = numbers.iter().map(|number| ("sensors/a/b".to_owned(), number.clone().into_bytes()));
     mqtt::publish_all(&home, "sensor", "publisher", messages);

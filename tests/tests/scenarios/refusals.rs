@@ -18,7 +18,7 @@ const NOT_AUTHORIZED: u8 = 0x87;
 
 /// The only warning about this client, with everything that it has to name.
 fn expect_one_line(broker: &Process, client: &str, parts: &[&str]) {
-    let name = format!("client={client} ");
+    let name = format!("client=\"{client}\" ");
     let line = broker.wait_for_log(&["WARN", &name]);
     for part in parts {
         assert!(line.contains(part), "`{part}` is not in: {line}");
@@ -82,7 +82,7 @@ fn an_unknown_authority() {
     });
     assert_eq!(lines.len(), 2, "{lines:?}");
     for line in lines {
-        for part in ["client=- ", "user=\"-\"", "address=127.0.0.1:", "does not trust"] {
+        for part in ["client=\"-\" ", "user=\"-\"", "address=127.0.0.1:", "does not trust"] {
             assert!(line.contains(part), "`{part}` is not in: {line}");
         }
     }
@@ -116,12 +116,12 @@ fn a_forbidden_publish() {
     }
 }
 
-/// [MQTT 5.0, section 3.9.3] and [MQTT 3.1.1, section 3.9.3]; MQTT 3.1 has no code for it.
+/// [MQTT 5.0, section 3.9.3] and [MQTT 3.1.1, section 3.9.3]; MQTT 3.1 has no code for it, only QoS 0.
 #[test]
 fn a_subscribe_that_can_match_nothing_readable() {
     let home = Home::new();
     let broker = home.broker();
-    for (level, code) in [(3, 1), (4, 0x80), (5, NOT_AUTHORIZED)] {
+    for (level, code) in [(3, 0), (4, 0x80), (5, NOT_AUTHORIZED)] {
         let client = format!("hopeless-{level}");
         let mut raw = log_in(&home, level, &client, "viewer");
         raw.write(&subscribe_packet(level, 9, "actuators/+", 1));
@@ -143,6 +143,27 @@ fn a_subscribe_that_can_match_nothing_readable() {
     }
 }
 
+/// What a client calls itself or a topic must not look like another line of the log.
+#[test]
+fn a_client_cannot_forge_a_log_line() {
+    let home = Home::new();
+    let broker = home.broker();
+    let forged = "x\n2026-01-01T00:00:00Z  INFO forged";
+    let mut raw = Raw::connect(home.plain_port);
+    raw.write(&connect_packet(4, forged, Some("no\nbody"), Some("x")));
+    raw.read_packet();
+    let mut raw = log_in(&home, 4, forged, "sensor");
+    raw.write(&publish_packet(4, 1, 1, "a/b\n2026-01-01T00:00:00Z  INFO forged", b"1"));
+    raw.read_packet();
+    raw.write(&subscribe_packet(4, 2, "a/b\n2026-01-01T00:00:00Z  INFO forged", 1));
+    raw.read_packet();
+    drop(raw);
+    let ended = broker.terminate().successful();
+    let forged = ended.stderr.lines().filter(|line| line.starts_with("2026-01-01")).collect::<Vec<_>>();
+    assert_eq!(forged, Vec::<&str>::new(), "{}", ended.stderr);
+    assert_eq!(ended.stderr.matches("WARN").count(), 3, "{}", ended.stderr);
+}
+
 /// `gaugeline pub` and `gaugeline sub` say what happened, with the exit status for it.
 #[test]
 fn the_own_clients_say_so() {
@@ -154,15 +175,15 @@ fn the_own_clients_say_so() {
 
     home.write("secrets/sensor", "not the password\n");
     let ended = run("pub", &mut wrong).with_code(4);
-    assert!(ended.stderr.to_lowercase().contains("not authorized"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("0x87"), "{}", ended.stderr);
 
     let mut forbidden = home.client("pub", "viewer");
     let ended = run("pub", forbidden.args(["-q", "1", "-t", "sensors/a/b", "-m", "1"])).with_code(4);
-    assert!(ended.stderr.to_lowercase().contains("not authorized"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("0x87"), "{}", ended.stderr);
 
     let mut hopeless = home.client("sub", "viewer");
     let ended = run("sub", hopeless.args(["-t", "actuators/+"])).with_code(4);
-    assert!(ended.stderr.to_lowercase().contains("not authorized"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("0x87"), "{}", ended.stderr);
 
     let stranger = Home::new();
     let mut untrusted = gaugeline_tests::gaugeline::command();
