@@ -46,11 +46,11 @@ pub(crate) fn client_config(
     ca: Option<&Path>,
     certificate: Option<(&Path, &Path)>,
 ) -> Result<ClientConfig, TlsError> {
-    let builder = builder()?;
-    let builder = match ca {
-        Some(path) => builder.with_root_certificates(roots(path)?),
-        None => builder.with_platform_verifier().map_err(TlsError::Library)?,
+    let roots = match ca {
+        Some(path) => roots(path)?,
+        None => platform_roots()?,
     };
+    let builder = builder()?.with_root_certificates(roots);
     let Some((path, key_path)) = certificate else {
         return Ok(builder.with_no_client_auth());
     };

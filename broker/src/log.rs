@@ -3,7 +3,7 @@
 //! Client identifiers, user names and topics are what a stranger chose. A line break in one of them must not begin a
 //! line of the log: fields are quoted, and messages are kept on [one line](OneLine).
 
-use std::fmt::{self, Write as _};
+use std::fmt;
 
 use gaugeline_protocol::ClientId;
 

@@ -27,9 +27,12 @@ macro_rules! scenarios {
     };
 }
 
+mod access;
 mod connecting;
 mod expiry;
 mod flow;
+mod malformed;
+mod properties;
 mod quality;
 mod retained;
 mod sessions;

@@ -188,8 +188,8 @@ impl Client {
 impl Role {
     /// Counts and acknowledges.
     #[inline]
-    fn react(&mut self, event: Event, now: u64, out: &mut Output, settled: &mut Settled, tally: &mut Tally) {
-        match (self, event) {
+    fn react(&mut self, event: &Event, now: u64, out: &mut Output, settled: &mut Settled, tally: &mut Tally) {
+        match (self, *event) {
             (Self::Subscriber(subscriber), Event::Publish(received)) => {
                 match received.qos {
                     0 => {}

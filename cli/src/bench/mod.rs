@@ -106,13 +106,18 @@ fn tag() -> u16 {
 fn measure(plan: &Plan) -> Result<Report, Failure> {
     raise_file_limit(plan)?;
     let outcome = match plan.shape {
-        Shape::Connect => round::run(plan, Kind::Visit(Purpose::Storm, plan.count.unwrap_or(u64::MAX)))?,
-        _ if plan.offline => measure_absence(plan)?,
-        _ => round::run(plan, Kind::Load)?,
+        Shape::Connect => round::run(plan, Kind::Visit(Purpose::Storm, plan.count.unwrap_or(u64::MAX))),
+        _ if plan.offline => measure_absence(plan),
+        _ => round::run(plan, Kind::Load),
     };
-    if plan.persistent {
-        round::run(plan, Kind::Visit(Purpose::Forget, plan.subscribers.into()))?;
-    }
+    // Whatever became of the run, the broker is not to keep what it left.
+    let forgotten = if plan.persistent {
+        round::run(plan, Kind::Visit(Purpose::Forget, plan.subscribers.into())).map(drop)
+    } else {
+        Ok(())
+    };
+    let outcome = outcome?;
+    forgotten?;
     Ok(Report::new(plan, &outcome))
 }
 

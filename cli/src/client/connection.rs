@@ -5,7 +5,7 @@
 
 use bytes::{Buf, Bytes, BytesMut};
 use gaugeline_protocol::{
-    PacketId, QoS, ReasonCode,
+    QoS, ReasonCode,
     client::{Client, ConnectionError, Event, Receipt},
     codec::{self, Limits},
     packet::{self, SubAck},
@@ -43,7 +43,7 @@ pub(crate) enum Happened {
     /// A message, to be acknowledged above QoS 0.
     Message(Message),
     /// The broker has taken over a message, or refused it.
-    Published { packet_id: PacketId, reason: ReasonCode },
+    Published { reason: ReasonCode },
     /// The answer to a SUBSCRIBE.
     Subscribed(SubAck),
 }
@@ -210,7 +210,7 @@ fn own(event: Event<'_>) -> Result<Option<Happened>, Failure> {
             content_type: publish.properties.content_type().map(str::to_owned),
             receipt,
         })),
-        Event::Published { packet_id, reason } => Some(Happened::Published { packet_id, reason }),
+        Event::Published { reason, .. } => Some(Happened::Published { reason }),
         Event::Subscribed(ack) => Some(Happened::Subscribed(ack)),
         Event::Refused { reason, properties } => {
             let said = said(properties.reason_string.as_deref());

@@ -8,3 +8,4 @@ mod url;
 
 pub(crate) use arguments::{Arguments, Target, parse_qos, parse_seconds, parse_topic};
 pub(crate) use connection::{Connection, Happened, Message};
+pub(crate) use tls::Arguments as TlsArguments;

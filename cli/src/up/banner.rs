@@ -32,7 +32,7 @@ pub(super) enum Data {
     /// Files in this directory.
     Files(PathBuf),
     /// InfluxDB 1 at this address, with this database.
-    Influx1 { url: String, database: String },
+    Influx1 { url: String, host: String, port: u16, database: String },
     /// Another server.
     Server(String),
 }
@@ -49,7 +49,7 @@ impl fmt::Display for Banner<'_> {
         }
         match &self.data {
             Data::Files(directory) => writeln!(f, "  {:18}files in {}", "data", directory.display())?,
-            Data::Influx1 { url, database } => {
+            Data::Influx1 { url, database, .. } => {
                 writeln!(f, "  {:18}InfluxDB 1 at {url}, database {database}", "data")?;
             }
             Data::Server(server) => writeln!(f, "  {:18}{server}", "data")?,
@@ -81,12 +81,12 @@ impl Banner<'_> {
                 let directory = quote(&directory.display().to_string()).into_owned();
                 writeln!(f, "See the data:\n  tail -f {directory}/*")
             }
-            Data::Influx1 { database, .. } => {
-                let database = quote(database);
-                writeln!(
-                    f,
-                    "See the data:\n  influx -database {database} -execute 'select * from sensors limit 10'"
-                )
+            Data::Influx1 { host, port, database, .. } => {
+                write!(f, "See the data:\n  influx ")?;
+                if (host.as_str(), *port) != ("127.0.0.1", 8086) {
+                    write!(f, "-host {} -port {port} ", quote(host))?;
+                }
+                writeln!(f, "-database {} -execute 'select * from sensors limit 10'", quote(database))
             }
             Data::Server(_) => Ok(()),
         }
@@ -103,7 +103,7 @@ fn reach(address: SocketAddr) -> String {
 }
 
 /// The name that a client on this machine connects to. By name where possible: that is in the certificate.
-fn host(ip: IpAddr) -> String {
+pub(super) fn host(ip: IpAddr) -> String {
     if ip.is_unspecified() || ip.is_loopback() { "localhost".to_owned() } else { ip.to_string() }
 }
 
@@ -131,7 +131,12 @@ mod tests {
                 Bound { address: "0.0.0.0:4711".parse().unwrap(), tls: true },
             ],
             admin: Some("127.0.0.1:9883".parse().unwrap()),
-            data: Data::Influx1 { url: "http://a:8086".to_owned(), database: "t".to_owned() },
+            data: Data::Influx1 {
+                url: "http://a:8086".to_owned(),
+                host: "a".to_owned(),
+                port: 8086,
+                database: "t".to_owned(),
+            },
         };
         let text = banner.to_string();
         for part in [
@@ -142,7 +147,7 @@ mod tests {
             r#"mosquitto_pub -h localhost -p 4711 --cafile '/srv/it'\''s here/pki/ca.crt' -u sensor"#,
             r#"-P "$(cat '/srv/it'\''s here/secrets/sensor')" -q 1 -t "#,
             "'/opt/my tools/gaugeline' pub -h localhost -p 4711",
-            "influx -database t -execute 'select * from sensors",
+            "influx -host a -port 8086 -database t -execute 'select * from sensors",
         ] {
             assert!(text.contains(part), "{part} is not in\n{text}");
         }

@@ -20,6 +20,11 @@ pub(super) struct Arguments {
 }
 
 impl Arguments {
+    /// Whether the port that the bridge uses may differ from the one in bridge.toml.
+    pub(super) fn tls_port_given(self) -> bool {
+        self.port.is_some()
+    }
+
     /// Changes the configuration.
     pub(super) fn apply(self, config: &mut Config) -> Result<(), Failure> {
         let listeners = &mut config.listeners;

@@ -69,6 +69,9 @@ impl Inbound {
         version: Version,
         publish: Publish<'a>,
     ) -> Result<Event<'a, M>, Violation> {
+        if publish.properties.subscription_ids().next().is_some() {
+            return Err(Violation::protocol("a subscription identifier from a client [MQTT-3.3.4-6]"));
+        }
         let alias = match publish.properties.topic_alias {
             None => None,
             Some(alias) => self.resolve(alias, publish.topic)?,
@@ -135,8 +138,16 @@ impl Inbound {
         durable: u64,
         out: &mut BytesMut,
     ) {
+        if let Answer::PubRec(packet_id, reason) = answer
+            && version.is_v5()
+            && reason.is_error()
+        {
+            // It ends the exchange [MQTT 5.0, section 4.3.3], even if it is lost on its way: then the message comes
+            // again, and is decided on again.
+            self.forget(packet_id);
+        }
         if self.pending.is_empty() && not_before <= durable {
-            self.send(&answer, version, out);
+            answer.put(version, out);
             return;
         }
         if let Answer::PubRec(packet_id, _) = &answer
@@ -154,19 +165,8 @@ impl Inbound {
             && let Some(Pending { answer, .. }) = self.pending.pop_front()
         {
             self.pending_qos1 -= usize::from(matches!(answer, Answer::PubAck(..)));
-            self.send(&answer, version, out);
+            answer.put(version, out);
         }
-    }
-
-    fn send(&mut self, answer: &Answer, version: Version, out: &mut BytesMut) {
-        if let Answer::PubRec(packet_id, reason) = answer
-            && version.is_v5()
-            && reason.is_error()
-        {
-            // A PUBREC with a failure ends the exchange [MQTT 5.0, section 4.3.3].
-            self.forget(*packet_id);
-        }
-        answer.put(version, out);
     }
 
     /// PUBREL arrived. False: the packet id is not known, and answered at once, because PUBCOMP is what lets the client

@@ -41,7 +41,7 @@ fn scan(version: Version, pieces: &[&[u8]]) -> Result<Vec<Event>, NotMqtt> {
     let mut scanner = Scanner::new(version);
     let mut events = Vec::new();
     for piece in pieces {
-        scanner.feed(piece, &mut |event| events.push(event))?;
+        scanner.feed(piece, &mut |event| events.push(*event))?;
     }
     Ok(events)
 }
@@ -49,7 +49,7 @@ fn scan(version: Version, pieces: &[&[u8]]) -> Result<Vec<Event>, NotMqtt> {
 #[test]
 fn reads_each_packet_of_a_subscribers_stream() {
     let payload: Vec<u8> = (0..64).collect();
-    let stamp = payload.first_chunk::<16>().copied();
+    let stamp = Some([0x0001_0203_0405_0607, 0x0809_0a0b_0c0d_0e0f]);
     for version in [Version::V311, Version::V5] {
         let cases = [
             (
