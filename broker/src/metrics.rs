@@ -252,8 +252,14 @@ pub struct Metrics {
     pub queued_messages: Gauge,
     /// Bytes of the messages that wait.
     pub queued_bytes: Gauge,
+    /// How full the fullest queue of a session without a connection is.
+    pub absent_queue_fullest_percent: Gauge,
+    /// How long the oldest message for a session without a connection has been waiting.
+    pub absent_queue_oldest_seconds: Gauge,
     /// How long a password hash took.
     pub password_hash_seconds: Histogram,
+    /// The store.
+    pub storage: StorageMetrics,
     registry: Registry,
 }
 
@@ -285,9 +291,18 @@ impl Metrics {
         let retained_bytes = b.gauge("retained_bytes", "Bytes of retained messages, topic and payload");
         let queued_messages = b.gauge("queued_messages", "Messages that wait in queues of sessions");
         let queued_bytes = b.gauge("queued_bytes", "Bytes of messages that wait in queues of sessions");
+        let absent_queue_fullest_percent = b.gauge(
+            "absent_queue_fullest_percent",
+            "Fullness of the fullest queue of a session without a connection",
+        );
+        let absent_queue_oldest_seconds = b.gauge(
+            "absent_queue_oldest_seconds",
+            "Age of the oldest message that waits for a session without a connection",
+        );
         // From half a millisecond (a thousand iterations) to eight seconds (more than anyone wants).
         let password_hash_seconds =
             b.histogram("password_hash_seconds", "Time to compute a password hash", 0.0005, 2.0, 15);
+        let storage = StorageMetrics::register(b);
         Arc::new(Self {
             connections_open,
             connections_accepted,
@@ -309,9 +324,56 @@ impl Metrics {
             retained_bytes,
             queued_messages,
             queued_bytes,
+            absent_queue_fullest_percent,
+            absent_queue_oldest_seconds,
             password_hash_seconds,
+            storage,
             registry: builder.registry,
         })
+    }
+}
+
+/// What the durable store counts. Clones count together.
+#[derive(Debug, Clone)]
+pub struct StorageMetrics {
+    /// Groups of records that became safe together.
+    pub groups: Counter,
+    /// Records that became safe.
+    pub records: Counter,
+    /// Bytes written to the log, what was written anew included.
+    pub bytes_written: Counter,
+    /// How long the disk took to sync.
+    pub sync_seconds: Histogram,
+    /// Bytes of the log that are still needed, about.
+    pub live_bytes: Gauge,
+    /// Bytes of the log.
+    pub disk_bytes: Gauge,
+    /// Bytes that were cut off the end of the log because they were not whole.
+    pub quarantined_bytes: Counter,
+    /// Messages that had expired when the log was opened.
+    pub expired_messages: Counter,
+}
+
+impl StorageMetrics {
+    fn register(b: &mut Builder) -> Self {
+        Self {
+            groups: b.counter("storage_groups", "Groups of records that became safe together"),
+            records: b.counter("storage_records", "Records that became safe"),
+            bytes_written: b.counter("storage_bytes_written", "Bytes written to the log"),
+            // From a tenth of a millisecond (a disk with a safe cache) to three seconds (a disk in distress).
+            sync_seconds: b.histogram(
+                "storage_sync_seconds",
+                "Time that the disk took to sync",
+                0.0001,
+                2.0,
+                16,
+            ),
+            live_bytes: b.gauge("storage_live_bytes", "Bytes of the log that are still needed"),
+            disk_bytes: b.gauge("storage_disk_bytes", "Bytes of the log"),
+            quarantined_bytes: b
+                .counter("storage_quarantined_bytes", "Bytes cut off the torn end of the log"),
+            expired_messages: b.counter("storage_expired_messages", "Messages that had expired at the start"),
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
+use gaugeline_bridge::{Config as BridgeConfig, config::SinkConfig};
 use gaugeline_broker::{auth::Access, config::Config as BrokerConfig, tls};
 
 use crate::{failure::Failure, files};
@@ -78,6 +79,16 @@ fn check_broker(path: &Path) -> Result<String, Failure> {
     Ok(format!("broker on {}; {users}, {rights}, anonymous clients {anonymous}", listeners.join(", ")))
 }
 
+/// Reads all that the bridge reads at its start.
+fn check_bridge(path: &Path) -> Result<String, Failure> {
+    let config = BridgeConfig::load(path).map_err(Failure::configuration)?;
+    let sink = match &config.sink {
+        SinkConfig::Files(files) => format!("files in {}", files.directory.display()),
+        SinkConfig::Influx(influx) => format!("InfluxDB at {}", influx.url),
+    };
+    Ok(format!("bridge from {} to {sink}; {} rules", config.mqtt.url, config.rules.len()))
+}
+
 /// Tells the kind from the keys at the start of lines, so that it works for a file with a mistake elsewhere; if
 /// they say nothing, from the file's name.
 fn detect(path: &Path, text: &str) -> Option<Kind> {
@@ -121,7 +132,4 @@ mod tests {
             assert_eq!(detect(Path::new(name), text), kind, "{name}: {text}");
         }
     }
-}
-fn check_bridge(_path: &Path) -> Result<String, Failure> {
-    Err(Failure::failed("not yet"))
 }

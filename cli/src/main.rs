@@ -1,7 +1,7 @@
 //! The program `gaugeline`: parses the command line and hands over to one module per subcommand.
 
-#![allow(dead_code)]
 mod bench;
+mod bridge;
 mod broker;
 mod check;
 mod client;
@@ -36,21 +36,33 @@ struct CommandLine {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    Bench(Box<bench::Options>),
+    Up(up::Arguments),
     Init(init::Arguments),
     Broker(broker::Arguments),
+    Bridge(bridge::Arguments),
     Check(check::Arguments),
     Passwd(passwd::Arguments),
-    Pub(publish::Arguments),
-    Sub(subscribe::Arguments),
+    Pub(Box<publish::Arguments>),
+    Sub(Box<subscribe::Arguments>),
+    Bench(Box<bench::Options>),
 }
 
 fn main() -> ExitCode {
-    let command_line = CommandLine::parse();
-    if let Command::Bench(options) = &command_line.command {
-        return bench::run(options);
-    }
-    match run(command_line) {
+    // Only fails if there is a provider already, and nothing before this line installs one.
+    drop(rustls::crypto::ring::default_provider().install_default());
+    let CommandLine { logging, command } = CommandLine::parse();
+    let done = match command {
+        Command::Bench(options) => return bench::run(&options),
+        Command::Up(arguments) => up::run(&arguments, &logging),
+        Command::Broker(arguments) => broker::run(&arguments, &logging),
+        Command::Bridge(arguments) => bridge::run(&arguments, &logging),
+        Command::Init(arguments) => init::run(&arguments),
+        Command::Check(arguments) => check::run(&arguments),
+        Command::Passwd(arguments) => passwd::run(&arguments),
+        Command::Pub(arguments) => run_client(&logging, publish::run(&arguments)),
+        Command::Sub(arguments) => run_client(&logging, subscribe::run(&arguments)),
+    };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             eprintln!("Error: {failure}");
@@ -59,20 +71,14 @@ fn main() -> ExitCode {
     }
 }
 
-/// Sets up what the whole process shares, then runs the subcommand.
-fn run(CommandLine { logging, command }: CommandLine) -> Result<(), Failure> {
-    // Only fails if there is a provider already, and nothing before this line installs one.
-    drop(rustls::crypto::ring::default_provider().install_default());
-    match command {
-        Command::Broker(arguments) => return broker::run(&arguments, &logging),
-        _ => logging.install("warn")?,
-    }
-    match command {
-        Command::Init(arguments) => init::run(&arguments),
-        Command::Check(arguments) => check::run(&arguments),
-        Command::Passwd(arguments) => passwd::run(&arguments),
-        _ => Ok(()),
-    }
+/// Runs a command that has one connection, and so needs one thread.
+fn run_client(
+    logging: &logging::Arguments,
+    client: impl Future<Output = Result<(), Failure>>,
+) -> Result<(), Failure> {
+    logging.install("warn")?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.map_err(Failure::failed)?.block_on(client)
 }
 
 /// A runtime for the commands that serve: as many threads as the machine has cores.

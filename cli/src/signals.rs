@@ -1,14 +1,20 @@
 //! Ctrl-C and SIGTERM: the first asks for an orderly end, the second ends at once.
 
+use std::time::Duration;
+
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     sync::watch,
+    time::timeout,
 };
 
 use crate::failure::Failure;
 
 /// What a shell reports for a program that Ctrl-C ended: 128 + SIGINT.
 const INTERRUPTED: i32 = 130;
+/// Programs such as `timeout` send their signal to the process and to its group, so that it arrives twice: what
+/// comes this soon after the first is the same wish.
+const ECHO_TIME: Duration = Duration::from_millis(500);
 
 /// Tells when the user, or the system, wants the program to end.
 #[derive(Debug, Clone)]
@@ -37,6 +43,13 @@ impl Shutdown {
 async fn watch_signals(mut interrupts: Signal, mut terminations: Signal, sender: watch::Sender<bool>) {
     next(&mut interrupts, &mut terminations).await;
     sender.send_replace(true);
+    let echoes = async {
+        loop {
+            next(&mut interrupts, &mut terminations).await;
+        }
+    };
+    // Until the time is over, which is the only way to get past this line.
+    drop(timeout(ECHO_TIME, echoes).await);
     next(&mut interrupts, &mut terminations).await;
     eprintln!("Interrupted again: ending at once");
     std::process::exit(INTERRUPTED);

@@ -21,17 +21,38 @@ use bytes::BytesMut;
 use gaugeline_protocol::{QoS, Version};
 use parking_lot::Mutex;
 
-use super::{Delivery, DeliveryOptions, Message};
+use super::{Delivery, DeliveryOptions, Message, Stamp};
 use crate::auth::Identity;
 
-/// Names a mailbox for as long as the process runs.
+/// Names a mailbox, and so the session whose messages it holds, for ever: storage refers to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MailboxId(u64);
 
 impl MailboxId {
-    fn next() -> Self {
-        static NEXT: AtomicU64 = AtomicU64::new(1);
-        Self(NEXT.fetch_add(1, Ordering::Relaxed))
+    /// A name that was given out before.
+    pub const fn from_number(number: u64) -> Self {
+        Self(number)
+    }
+
+    /// The name as a number.
+    pub const fn number(self) -> u64 {
+        self.0
+    }
+}
+
+/// Gives out names of mailboxes.
+#[derive(Debug)]
+pub struct MailboxIds(AtomicU64);
+
+impl MailboxIds {
+    /// Continues behind everything that was given out before.
+    pub const fn after(last: u64) -> Self {
+        Self(AtomicU64::new(last + 1))
+    }
+
+    /// The next name.
+    pub fn next(&self) -> MailboxId {
+        MailboxId(self.0.fetch_add(1, Ordering::Relaxed))
     }
 }
 
@@ -50,7 +71,7 @@ pub enum Wire {
 }
 
 impl Wire {
-    /// What a connection of this version takes; `limits_packets` if the client set a maximum packet size.
+    /// What a connection of this version takes; `limits_packets` if the client may not take every frame.
     pub fn of(version: Version, limits_packets: bool) -> Self {
         match version {
             _ if limits_packets => Self::Deliveries,
@@ -99,6 +120,30 @@ impl QueueTotal {
             }
         }
     }
+}
+
+/// How a session wants its messages.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct MailboxOptions {
+    /// The session outlives its connections.
+    pub persistent: bool,
+    /// Messages of QoS 0 wait for it too while it has no connection.
+    pub queues_qos0: bool,
+    /// Messages are delivered at the QoS of the subscription, even if they were published at a lower one.
+    pub upgrades_qos: bool,
+    /// What happens to messages that find no room.
+    pub overflow: Overflow,
+}
+
+/// What happens to a message above QoS 0 that finds a mailbox full.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Overflow {
+    /// It is refused, and its publisher told: nothing that was acknowledged is lost.
+    #[default]
+    RejectNewest,
+    /// It takes the place of the oldest ones, which are lost although they were acknowledged.
+    DropOldest,
 }
 
 /// How much a mailbox holds, what its owner has taken out but not sent included.
@@ -180,7 +225,7 @@ pub struct Pushed {
 pub struct Mailbox {
     id: MailboxId,
     identity: Identity,
-    persistent: bool,
+    options: MailboxOptions,
     limits: MailboxLimits,
     total: Arc<QueueTotal>,
     /// A [`Wire`]; changed only under the lock of `state`, read without it as a hint that the lock confirms.
@@ -204,11 +249,17 @@ struct State {
 
 impl Mailbox {
     /// An empty mailbox without a connection. `persistent`: its session outlives its connections.
-    pub fn new(identity: Identity, persistent: bool, limits: MailboxLimits, total: Arc<QueueTotal>) -> Self {
+    pub fn new(
+        id: MailboxId,
+        identity: Identity,
+        options: MailboxOptions,
+        limits: MailboxLimits,
+        total: Arc<QueueTotal>,
+    ) -> Self {
         Self {
-            id: MailboxId::next(),
+            id,
             identity,
-            persistent,
+            options,
             limits,
             total,
             wire: AtomicU8::new(Wire::Offline as u8),
@@ -228,7 +279,17 @@ impl Mailbox {
 
     /// Whether messages above QoS 0 must outlive the connection.
     pub fn is_persistent(&self) -> bool {
-        self.persistent
+        self.options.persistent
+    }
+
+    /// How its session wants its messages.
+    pub fn options(&self) -> MailboxOptions {
+        self.options
+    }
+
+    /// Whether a message delivered at this QoS must outlive the connection.
+    pub fn keeps(&self, qos: QoS) -> bool {
+        self.options.persistent && (qos != QoS::AtMostOnce || self.options.queues_qos0)
     }
 
     /// What the owner takes at present.
@@ -249,7 +310,8 @@ impl Mailbox {
         state.owner = None;
         state.lagging = false;
         let stalled = std::mem::take(&mut state.stalled);
-        let dropped = if wire == Wire::Offline { state.contents.keep_deliveries() } else { 0 };
+        let dropped =
+            if wire == Wire::Offline { state.contents.keep_deliveries(|qos| self.keeps(qos)) } else { 0 };
         state.held_bytes = 0;
         state.held_messages = 0;
         self.count(&mut state);
@@ -277,19 +339,27 @@ impl Mailbox {
     }
 
     /// Pushes messages that are encoded when they are sent, all with the same options.
+    ///
+    /// Messages that had to make room for them are added to `evicted`.
     pub fn push_messages(
         &self,
         messages: &[Arc<Message>],
         options: &DeliveryOptions,
         wakers: &mut Vec<Waker>,
+        evicted: &mut Vec<(MailboxId, Stamp)>,
     ) -> Pushed {
         let mut state = self.state.lock();
-        if state.closed || (options.qos == QoS::AtMostOnce && self.wire() == Wire::Offline) {
+        if state.closed || (!self.keeps(options.qos) && self.wire() == Wire::Offline) {
             return Pushed::default();
         }
         let mut dropped = 0;
         for message in messages {
-            if self.lacks_room_for(&state, message.size(), 1, options.qos) {
+            // Once one finds no room, those behind it do not either: no message overtakes another.
+            if dropped == 0 && self.options.overflow == Overflow::DropOldest && options.qos != QoS::AtMostOnce
+            {
+                self.make_room(&mut state, message.size(), evicted);
+            }
+            if dropped > 0 || self.lacks_room_for(&state, message.size(), 1, options.qos) {
                 dropped += 1;
             } else {
                 state.contents.push_delivery(options.deliver(message));
@@ -392,6 +462,19 @@ impl Mailbox {
         self.count(&mut state);
     }
 
+    /// How full it is, in percent of the nearer of its limits, and the stamp of the oldest message that waits.
+    pub fn fullness(&self) -> (u8, Option<Stamp>) {
+        let state = self.state.lock();
+        let messages = state.contents.messages + state.held_messages;
+        let percent = |used: usize, most: usize| used.saturating_mul(100) / most.max(1);
+        let fuller = percent(messages, self.limits.messages).max(percent(state.bytes(), self.limits.bytes));
+        let oldest = state.contents.entries.iter().find_map(|entry| match entry {
+            Entry::Delivery(delivery) => Some(delivery.message.stamp()),
+            Entry::Run { .. } | Entry::Frame { .. } => None,
+        });
+        (u8::try_from(fuller.min(100)).unwrap_or(100), oldest)
+    }
+
     /// How many messages and bytes are waiting, what the owner holds included.
     pub fn waiting(&self) -> (usize, usize) {
         let state = self.state.lock();
@@ -402,6 +485,16 @@ impl Mailbox {
     fn count(&self, state: &mut State) {
         let now = (state.contents.messages + state.held_messages, state.bytes());
         self.total.update(std::mem::replace(&mut state.counted, now), now);
+    }
+
+    /// Drops the oldest deliveries until a message of this size has room, or nothing is left to drop.
+    fn make_room(&self, state: &mut State, bytes: usize, evicted: &mut Vec<(MailboxId, Stamp)>) {
+        while self.lacks_room_for(state, bytes, 1, QoS::AtLeastOnce)
+            && let Some(stamp) = state.contents.pop_oldest_delivery()
+        {
+            evicted.push((self.id, stamp));
+            self.count(state);
+        }
     }
 
     /// QoS 0 to a lagging owner is dropped at the stall limit, so that the rest of the room is left to messages that
@@ -441,6 +534,16 @@ impl State {
 }
 
 impl Contents {
+    /// Drops the delivery at the front; `None` if something else is there.
+    fn pop_oldest_delivery(&mut self) -> Option<Stamp> {
+        if !matches!(self.entries.front(), Some(Entry::Delivery(_))) {
+            return None;
+        }
+        let Some(Entry::Delivery(oldest)) = self.entries.pop_front() else { return None };
+        self.sent(1, oldest.message.size());
+        Some(oldest.message.stamp())
+    }
+
     /// Something at the front has been sent.
     pub fn sent(&mut self, messages: usize, bytes: usize) {
         self.messages = self.messages.saturating_sub(messages);
@@ -478,10 +581,10 @@ impl Contents {
     }
 
     /// Keeps what can wait for another connection; returns how many messages went.
-    fn keep_deliveries(&mut self) -> usize {
+    fn keep_deliveries(&mut self, keeps: impl Fn(QoS) -> bool) -> usize {
         let before = self.messages;
         self.frames = BytesMut::new();
-        self.entries.retain(|entry| matches!(entry, Entry::Delivery(kept) if kept.qos != QoS::AtMostOnce));
+        self.entries.retain(|entry| matches!(entry, Entry::Delivery(kept) if keeps(kept.qos)));
         self.messages = self.entries.len();
         self.bytes = self
             .entries

@@ -4,7 +4,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use foldhash::fast::RandomState;
 
-use super::{Router, Stamp, Targets};
+use super::{Generations, Router, Targets};
 use crate::auth::{AccessHandle, AccessKind, Decision, Identity};
 
 /// How many topics a connection remembers. A sensor has a handful; a gateway with more than this refills the cache,
@@ -20,7 +20,7 @@ pub struct CachedTopic {
     pub write: Decision,
     /// Who gets it.
     pub targets: Targets,
-    stamp: Stamp,
+    generations: Generations,
     epoch: u64,
 }
 
@@ -45,14 +45,14 @@ impl MatchCache {
         if let Some(last) = &self.last
             && *last.topic == *topic
             && last.epoch == epoch
-            && last.stamp == router.stamp(topic)
+            && last.generations == router.generations(topic)
         {
             return (Arc::clone(last), false);
         }
-        let stamp = router.stamp(topic);
+        let generations = router.generations(topic);
         if let Some(known) = self.topics.get(topic)
             && known.epoch == epoch
-            && known.stamp == stamp
+            && known.generations == generations
         {
             self.last = Some(Arc::clone(known));
             return (Arc::clone(known), false);
@@ -75,10 +75,10 @@ impl MatchCache {
 impl CachedTopic {
     /// Works the answers out. The counts are read first: a change meanwhile makes them stale, not lost.
     pub fn find(topic: &str, identity: &Identity, router: &Router, access: &AccessHandle) -> Self {
-        let (stamp, epoch) = (router.stamp(topic), access.epoch());
+        let (generations, epoch) = (router.generations(topic), access.epoch());
         let access = access.load();
         let write = access.decide(identity, AccessKind::Write, topic);
         let targets = if write.allowed { router.targets(topic, &access) } else { Targets::default() };
-        Self { topic: topic.into(), write, targets, stamp, epoch }
+        Self { topic: topic.into(), write, targets, generations, epoch }
     }
 }

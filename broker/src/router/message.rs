@@ -1,11 +1,21 @@
 //! A message that is kept: queued, in flight or retained. The body is stored once, however many sessions wait for it.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Instant,
+};
 
 use bytes::{BufMut, Bytes, BytesMut};
 use gaugeline_protocol::{QoS, packet::Outgoing, session};
 
 use super::MailboxId;
+
+/// The user property by which a client of MQTT 5 asks, in CONNECT, to be told the stamp of each message, and by which it
+/// is told.
+pub const RECEIVE_STAMP: &str = "gaugeline-received";
 
 /// An immutable message: topic, properties and payload in one allocation.
 #[derive(Debug)]
@@ -16,6 +26,46 @@ pub struct Message {
     qos: QoS,
     expires_at: Option<Instant>,
     publisher: Option<MailboxId>,
+    stamp: Stamp,
+    /// Where storage must be for the message to be safe.
+    safe_at: AtomicU64,
+    stamp_text: OnceLock<Box<str>>,
+}
+
+/// When the broker received a message: nanoseconds since 1970, strictly increasing, and so also the message's name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Stamp(u64);
+
+impl Stamp {
+    /// A stamp that was given out before.
+    pub const fn from_nanoseconds(nanoseconds: u64) -> Self {
+        Self(nanoseconds)
+    }
+
+    /// Nanoseconds since 1970.
+    pub const fn nanoseconds(self) -> u64 {
+        self.0
+    }
+}
+
+/// Gives out stamps: the wall clock's time, or one more than the last stamp, whichever is later. The clock may stand
+/// still or jump back; stamps do not.
+#[derive(Debug)]
+pub struct Stamper(AtomicU64);
+
+impl Stamper {
+    /// Continues behind everything that was given out before.
+    pub const fn after(last: Stamp) -> Self {
+        Self(AtomicU64::new(last.0))
+    }
+
+    /// The next stamp, for a wall clock of `now_nanoseconds`.
+    pub fn next(&self, now_nanoseconds: u64) -> Stamp {
+        let after = |last: u64| now_nanoseconds.max(last + 1);
+        let last = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |last| Some(after(last)));
+        // The closure never refuses.
+        Stamp(after(last.unwrap_or_default()))
+    }
 }
 
 /// What a publisher sent, before it is copied into a [`Message`].
@@ -37,7 +87,7 @@ pub struct Draft<'a> {
 
 impl Message {
     /// Copies a draft out of the buffers it borrows from.
-    pub fn new(draft: &Draft<'_>) -> Self {
+    pub fn new(draft: &Draft<'_>, stamp: Stamp) -> Self {
         let (topic, properties, payload) = (draft.topic.as_bytes(), draft.properties, draft.payload);
         let mut bytes = BytesMut::with_capacity(topic.len() + properties.len() + payload.len());
         bytes.put_slice(topic);
@@ -50,6 +100,9 @@ impl Message {
             qos: draft.qos,
             expires_at: draft.expires_at,
             publisher: draft.publisher,
+            stamp,
+            safe_at: AtomicU64::new(0),
+            stamp_text: OnceLock::new(),
         }
     }
 
@@ -87,6 +140,25 @@ impl Message {
         self.publisher
     }
 
+    /// When the broker received it; no two messages have the same.
+    pub fn stamp(&self) -> Stamp {
+        self.stamp
+    }
+
+    /// Storage was told of it, and has it once it has reached this position.
+    pub fn set_safe_at(&self, position: u64) {
+        self.safe_at.store(position, Ordering::Relaxed);
+    }
+
+    /// Where storage must be for the message to be safe; 0 if it is kept nowhere.
+    pub fn safe_at(&self) -> u64 {
+        self.safe_at.load(Ordering::Relaxed)
+    }
+
+    fn stamp_text(&self) -> &str {
+        self.stamp_text.get_or_init(|| self.stamp.0.to_string().into())
+    }
+
     /// The memory it takes, near enough for limits, in bytes.
     pub fn size(&self) -> usize {
         self.bytes.len() + size_of::<Self>()
@@ -104,6 +176,8 @@ pub struct Delivery {
     pub retain: bool,
     /// The identifiers of the subscriptions that matched.
     pub subscription_ids: Option<Arc<[u32]>>,
+    /// Whether the client is told the message's stamp.
+    pub stamped: bool,
 }
 
 /// How messages are delivered to one subscriber.
@@ -125,6 +199,7 @@ impl DeliveryOptions {
             qos: self.qos,
             retain: self.retain,
             subscription_ids: self.subscription_ids.clone(),
+            stamped: false,
         }
     }
 }
@@ -142,7 +217,7 @@ impl session::Message for Delivery {
             message_expiry_seconds: self.message.expires_at.map(|at| remaining_seconds(at, now)),
             subscription_ids: self.subscription_ids.as_deref().unwrap_or_default(),
             forwardable: self.message.properties(),
-            user_property: None,
+            user_property: self.stamped.then(|| (RECEIVE_STAMP, self.message.stamp_text())),
         }
     }
 

@@ -29,10 +29,13 @@ use foldhash::fast::RandomState;
 use gaugeline_protocol::{TopicFilter, session::Subscription};
 use parking_lot::RwLock;
 
-pub use fanout::{Fanout, Routed, Run};
-pub use mailbox::{Contents, Entry, Frames, Mailbox, MailboxId, MailboxLimits, Pushed, QueueTotal, Wire};
+pub use fanout::{Addressee, FRAME_BYTES_MAX, Fanout, Routed, Run, Share};
+pub use mailbox::{
+    Contents, Entry, Frames, Mailbox, MailboxId, MailboxIds, MailboxLimits, MailboxOptions, Overflow, Pushed,
+    QueueTotal, Wire,
+};
 pub use match_cache::{CachedTopic, MatchCache};
-pub use message::{Delivery, DeliveryOptions, Draft, Message};
+pub use message::{Delivery, DeliveryOptions, Draft, Message, RECEIVE_STAMP, Stamp, Stamper};
 pub use retained::{Page, Retained, RetainedFull, RetainedLimits};
 pub use targets::Targets;
 
@@ -63,7 +66,7 @@ struct Shard {
 
 /// The state of the router in which a match was found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Stamp {
+struct Generations {
     literal: u64,
     wildcard: u64,
 }
@@ -116,8 +119,8 @@ impl Router {
     }
 
     /// Read before the match, so that a change during it makes the result stale rather than the change lost.
-    fn stamp(&self, topic: &str) -> Stamp {
-        Stamp {
+    fn generations(&self, topic: &str) -> Generations {
+        Generations {
             literal: self.shard_of_topic(topic).generation.load(Ordering::Acquire),
             wildcard: self.wildcard.generation.load(Ordering::Acquire),
         }

@@ -4,9 +4,15 @@
 //! until [`Store::durable`] has reached it. [`MemoryStore`] keeps nothing: its records are durable at once, in the
 //! sense that they live exactly as long as the process.
 
-use std::{fmt, sync::Arc, task::Waker};
+mod record;
+mod recovered;
+mod segment_log;
 
-use crate::router::Message;
+use std::{fmt, task::Waker};
+
+pub use record::{Receiver, Record};
+pub use recovered::{LastConnection, Recovered, RecoveredInflight, RecoveredSession};
+pub use segment_log::{Durability, OpenError, OpenOptions, SegmentLog};
 
 /// A place in the order of records. Records with a lower or equal ticket are durable together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -27,27 +33,26 @@ impl Ticket {
     }
 }
 
-/// Something that must outlive the process.
-#[derive(Debug)]
-pub enum Record<'a> {
-    /// Messages for sessions that outlive their connections.
-    Messages(&'a [Arc<Message>]),
-    /// A message that is retained.
-    Retained(&'a Arc<Message>),
-    /// The topic whose retained message ended.
-    RetainedRemoved(&'a str),
-}
-
 /// Where records are kept.
 pub trait Store: fmt::Debug + Send + Sync {
-    /// Takes a record; it is safe once [`Self::durable`] has reached the ticket.
-    fn append(&self, record: &Record<'_>) -> Ticket;
+    /// Takes a record; it is safe once [`Self::durable`] has reached the ticket. Never blocks and never fails: a store
+    /// that cannot write any more simply never gets there.
+    fn append(&self, record: Record) -> Ticket;
 
     /// How far everything is safe.
     fn durable(&self) -> Ticket;
 
     /// Wakes the task once the ticket is durable. False if it is already.
     fn wait(&self, ticket: Ticket, waker: &Waker) -> bool;
+
+    /// Whether anything is kept at all. If not, callers need not put records together.
+    fn keeps(&self) -> bool;
+
+    /// Why nothing becomes safe at present, with what to do about it; `None` while all is well.
+    fn failure(&self) -> Option<String>;
+
+    /// Writes what is still to be written, at the end of the process. Blocks.
+    fn close(&self);
 }
 
 /// Keeps nothing beyond the process.
@@ -55,7 +60,7 @@ pub trait Store: fmt::Debug + Send + Sync {
 pub struct MemoryStore;
 
 impl Store for MemoryStore {
-    fn append(&self, _: &Record<'_>) -> Ticket {
+    fn append(&self, _: Record) -> Ticket {
         Ticket::START
     }
 
@@ -66,4 +71,14 @@ impl Store for MemoryStore {
     fn wait(&self, _: Ticket, _: &Waker) -> bool {
         false
     }
+
+    fn keeps(&self) -> bool {
+        false
+    }
+
+    fn failure(&self) -> Option<String> {
+        None
+    }
+
+    fn close(&self) {}
 }

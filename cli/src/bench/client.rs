@@ -99,10 +99,11 @@ impl Client {
             );
             self.finish_read(&settled, last, shared, tally);
         }
+        let outcome = outcome?;
         if self.session.is_full() || !self.session.is_ready() || !matches!(self.role, Role::Publisher(_)) {
             self.session.flush()?;
         }
-        outcome
+        Ok(outcome)
     }
 
     /// Adds to the counters what reads have brought.
@@ -187,8 +188,8 @@ impl Client {
 impl Role {
     /// Counts and acknowledges.
     #[inline]
-    fn react(&mut self, event: Event, now: u64, out: &mut Output, settled: &mut Settled, tally: &mut Tally) {
-        match (self, event) {
+    fn react(&mut self, event: &Event, now: u64, out: &mut Output, settled: &mut Settled, tally: &mut Tally) {
+        match (self, *event) {
             (Self::Subscriber(subscriber), Event::Publish(received)) => {
                 match received.qos {
                     0 => {}

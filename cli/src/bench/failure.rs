@@ -51,17 +51,24 @@ pub(super) enum Broken {
 impl Broken {
     /// What ended a connection before the broker's CONNACK often has a reason that the bare error hides.
     pub(super) fn advise_unopened(&self, tls: bool) -> &'static str {
-        match self {
-            Self::Closed if tls => {
-                " before it answered CONNECT: is this a TLS port of MQTT, and does it ask for a client certificate?"
-            }
-            Self::Closed => {
-                " before it answered CONNECT: does the port expect --tls, or another --mqtt version?"
-            }
-            Self::NotMqtt(_) if !tls => " Does the port expect --tls?",
-            _ => "",
+        let is_broken_off = match self {
+            Self::Closed | Self::NotMqtt(_) => true,
+            Self::Io(error) => is_broken_off(error),
+            _ => false,
+        };
+        match (is_broken_off, tls) {
+            (true, true) => "; is this a TLS port of MQTT, and does it ask for a client certificate?",
+            (true, false) => "; does the port expect --tls, or another --mqtt version?",
+            (false, _) => "",
         }
     }
+}
+
+fn is_broken_off(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe | io::ErrorKind::UnexpectedEof
+    )
 }
 
 fn describe_io(error: &io::Error) -> String {
@@ -69,8 +76,8 @@ fn describe_io(error: &io::Error) -> String {
         io::ErrorKind::ConnectionRefused => {
             "connection refused: nobody listens there; check --host and --port".into()
         }
-        io::ErrorKind::ConnectionReset => {
-            "the broker reset the connection: look at its log for the reason".into()
+        _ if is_broken_off(error) => {
+            "the broker broke the connection off: look at its log for the reason".into()
         }
         io::ErrorKind::AddrNotAvailable => {
             "no free local port: wait a minute for old connections to expire, or use fewer connections".into()
@@ -82,7 +89,7 @@ fn describe_io(error: &io::Error) -> String {
 fn advise_tls(error: &rustls::Error) -> &'static str {
     use rustls::{AlertDescription, CertificateError, Error};
     match error {
-        Error::InvalidCertificate(CertificateError::UnknownIssuer) => {
+        Error::InvalidCertificate(CertificateError::UnknownIssuer | CertificateError::BadSignature) => {
             "--cafile does not hold the authority that signed the broker's certificate"
         }
         Error::InvalidCertificate(

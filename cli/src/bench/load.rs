@@ -5,6 +5,7 @@
 use std::{
     collections::VecDeque,
     sync::atomic::Ordering::Relaxed,
+    thread,
     time::{Duration, Instant},
 };
 
@@ -28,6 +29,12 @@ pub(super) const OPENING_MAX: usize = 50;
 const SCRATCH_BYTES: usize = 128 * 1024;
 /// Less than half of the keep-alive time.
 const PING_EVERY: Duration = Duration::from_secs(20);
+/// Fewer messages and acknowledgements in a read are hardly worth its cost.
+const DRIBBLE_MESSAGES: u64 = 4;
+/// The part of the broker's backlog that may be slept away, and the longest nap: short against the time that the rest
+/// keeps the broker busy.
+const NAP_SHARE: u32 = 8;
+const NAP_MAX: Duration = Duration::from_millis(1);
 
 /// A client to be opened.
 #[derive(Debug)]
@@ -125,11 +132,14 @@ impl<'a> Worker<'a> {
             self.reactor
                 .wait(wait, &mut ready)
                 .map_err(|error| Failure::failed(format!("epoll: {error}")))?;
+            let reads = ready.iter().filter(|ready| ready.readable).count();
+            let before = self.tally.arrivals();
             for ready in ready.drain(..) {
                 self.turn(ready)?;
             }
             self.publish()?;
             self.ping()?;
+            self.nap(reads, self.tally.arrivals() - before);
         }
         Ok(())
     }
@@ -364,6 +374,21 @@ impl<'a> Worker<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Lets more arrive before the next turn, if reads bring little although the broker has enough to do.
+    ///
+    /// A broker that writes each message by itself would otherwise cost the generator a read for each, which takes the
+    /// processor from the broker. The next turn reads more, so naps do not follow each other when they help. Never at a
+    /// fixed rate: there the latency counts.
+    fn nap(&self, reads: usize, arrivals: u64) {
+        let dribbles = arrivals < DRIBBLE_MESSAGES * u64::try_from(reads).unwrap_or(u64::MAX);
+        if !dribbles || self.stage != Stage::Publishing {
+            return;
+        }
+        if let Some(backlog) = self.shared.backlog(self.plan, clock::now()) {
+            thread::sleep((backlog / NAP_SHARE).min(NAP_MAX));
+        }
     }
 
     fn now(&self) -> u64 {

@@ -64,6 +64,13 @@ pub(crate) fn run(options: &Options) -> ExitCode {
             eprintln!("gaugeline bench: the broker ended connections; the run is not complete");
             ExitCode::from(1)
         }
+        Verdict::Silence => {
+            eprintln!(
+                "gaugeline bench: nothing arrived at the subscribers: the broker's ACL may forbid to write or to read \
+                 --topic-prefix (MQTT 3.1.1 cannot say so)"
+            );
+            ExitCode::from(3)
+        }
         Verdict::Lost => {
             eprintln!(
                 "gaugeline bench: messages were lost. If the broker dropped them from a full queue, raise its limit \
@@ -99,13 +106,18 @@ fn tag() -> u16 {
 fn measure(plan: &Plan) -> Result<Report, Failure> {
     raise_file_limit(plan)?;
     let outcome = match plan.shape {
-        Shape::Connect => round::run(plan, Kind::Visit(Purpose::Storm, plan.count.unwrap_or(u64::MAX)))?,
-        _ if plan.offline => measure_absence(plan)?,
-        _ => round::run(plan, Kind::Load)?,
+        Shape::Connect => round::run(plan, Kind::Visit(Purpose::Storm, plan.count.unwrap_or(u64::MAX))),
+        _ if plan.offline => measure_absence(plan),
+        _ => round::run(plan, Kind::Load),
     };
-    if plan.persistent {
-        round::run(plan, Kind::Visit(Purpose::Forget, plan.subscribers.into()))?;
-    }
+    // Whatever became of the run, the broker is not to keep what it left.
+    let forgotten = if plan.persistent {
+        round::run(plan, Kind::Visit(Purpose::Forget, plan.subscribers.into())).map(drop)
+    } else {
+        Ok(())
+    };
+    let outcome = outcome?;
+    forgotten?;
     Ok(Report::new(plan, &outcome))
 }
 

@@ -26,7 +26,7 @@ Exit status:
   0  done, nothing lost
   1  the run could not be made or not finished (nobody listens, refused, disconnected)
   2  wrong usage
-  3  messages were lost at QoS 1 or 2";
+  3  messages were lost at QoS 1 or 2, or nothing arrived at all";
 
 /// Load an MQTT broker and measure messages a second, latency, losses and the broker's cost
 #[derive(Debug, Clone, Args)]

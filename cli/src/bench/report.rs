@@ -26,6 +26,7 @@ pub(super) struct Report {
     published: u64,
     acknowledged: u64,
     refused: u64,
+    unacknowledged: u64,
     delivered: u64,
     lost: u64,
     repeated: u64,
@@ -73,16 +74,20 @@ pub(super) enum Verdict {
     Fine,
     Disconnected,
     Lost,
+    /// Published, and nothing at all arrived.
+    Silence,
 }
 
 impl Report {
     /// Puts the figures of the round, or of the round that matters, into words.
     pub(super) fn new(plan: &Plan, outcome: &Outcome) -> Self {
         let tally = &outcome.tally;
-        let per_second = |count| ratio(count, outcome.seconds);
+        let seconds = if plan.shape == Shape::Idle { plan.duration.as_secs_f64() } else { outcome.seconds };
+        let per_second = |count| ratio(count, seconds);
         let expected = tally.published * plan.copies();
         let work = match plan.shape {
-            Shape::Connect | Shape::Idle => tally.opened,
+            Shape::Connect => tally.opened,
+            Shape::Idle => 0,
             _ if plan.offline => tally.acknowledged,
             Shape::PublishOnly if plan.qos > 0 => tally.acknowledged,
             Shape::PublishOnly => tally.published,
@@ -105,10 +110,15 @@ impl Report {
             window: plan.window,
             outstanding_max: plan.outstanding,
             rate_per_second: plan.rate,
-            seconds: outcome.seconds,
+            seconds,
             published: tally.published,
             acknowledged: tally.acknowledged,
             refused: tally.refused,
+            unacknowledged: if plan.qos > 0 {
+                tally.published.saturating_sub(tally.acknowledged + tally.refused)
+            } else {
+                0
+            },
             delivered: tally.delivered,
             lost: expected.saturating_sub(tally.delivered),
             repeated: tally.repeated,
@@ -132,9 +142,12 @@ impl Report {
 
     /// Losses count at QoS 1 and 2: at QoS 0 they are allowed. A message that the broker refused is not lost.
     pub(super) fn verdict(&self) -> Verdict {
-        if self.qos > 0 && self.lost > self.refused.saturating_mul(u64::from(self.subscribers.max(1))) {
+        if self.published > self.refused && self.subscribers > 0 && self.delivered == 0 {
+            Verdict::Silence
+        } else if self.qos > 0 && self.lost > self.refused.saturating_mul(u64::from(self.subscribers.max(1)))
+        {
             Verdict::Lost
-        } else if self.disconnected > 0 {
+        } else if self.disconnected > 0 || self.unconnected > 0 {
             Verdict::Disconnected
         } else {
             Verdict::Fine
@@ -151,11 +164,15 @@ impl Report {
                 self.publishers, self.subscribers, self.qos, self.payload_bytes
             )?;
         }
+        if self.publishers > 0 && self.qos > 0 {
+            write!(out, ", window {}", self.window)?;
+        }
         match (self.rate_per_second, self.outstanding_max) {
-            _ if self.publishers == 0 => {}
             (Some(rate), _) => write!(out, ", {rate} messages a second")?,
-            (None, Some(limit)) => write!(out, ", at most {limit} messages under way")?,
-            (None, None) => write!(out, ", open loop")?,
+            (None, Some(limit)) if self.publishers > 0 => {
+                write!(out, ", at most {limit} messages under way")?
+            }
+            (None, _) => {}
         }
         writeln!(out)
     }
@@ -176,6 +193,7 @@ impl Report {
         }
         for (name, count) in [
             ("refused", self.refused),
+            ("never acknowledged", self.unacknowledged),
             ("delivered again", self.repeated),
             ("delivered late", self.late),
             ("of other runs", self.foreign),

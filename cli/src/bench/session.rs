@@ -65,13 +65,13 @@ enum State {
 
 /// What an event means to the owner of the session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Notice {
+pub(super) enum Notice<'a> {
     /// Logged in; when it has also subscribed, `Ready` follows.
     LoggedIn(ConnAck, SessionFound),
     /// Ready for the load.
     Ready,
     /// Traffic.
-    Traffic(Event),
+    Traffic(&'a Event),
 }
 
 /// Whether the broker kept the session that the client wanted to resume.
@@ -120,7 +120,7 @@ impl Session {
         closed: bool,
         scratch: &mut [u8],
         clock: impl Fn(std::time::Instant) -> u64,
-        on: &mut impl FnMut(Notice, u64, &mut Output),
+        on: &mut impl FnMut(Notice<'_>, u64, &mut Output),
     ) -> Result<bool, Broken> {
         let Self { transport, scanner, answers, .. } = self;
         for _ in 0..READS_PER_TURN {
@@ -177,7 +177,7 @@ impl Session {
 impl Answers {
     /// Brings the opening forward; what it does not need is the owner's.
     #[inline]
-    fn react(&mut self, event: Event) -> Option<Notice> {
+    fn react<'a>(&mut self, event: &'a Event) -> Option<Notice<'a>> {
         if self.state == State::Ready && !matches!(event, Event::Disconnect { .. }) {
             return Some(Notice::Traffic(event));
         }
@@ -185,8 +185,8 @@ impl Answers {
     }
 
     #[cold]
-    fn react_to_opening(&mut self, event: Event) -> Option<Notice> {
-        match event {
+    fn react_to_opening<'a>(&mut self, event: &'a Event) -> Option<Notice<'a>> {
+        match *event {
             Event::ConnAck(answer) if self.state == State::Connecting => self.log_in(answer),
             Event::SubAck { failure: None } if self.state == State::Subscribing => {
                 self.state = State::Ready;
@@ -201,11 +201,11 @@ impl Answers {
                 None
             }
             // Retained messages, or those of a resumed session, may come before SUBACK.
-            other => Some(Notice::Traffic(other)),
+            _ => Some(Notice::Traffic(event)),
         }
     }
 
-    fn log_in(&mut self, answer: ConnAck) -> Option<Notice> {
+    fn log_in(&mut self, answer: ConnAck) -> Option<Notice<'static>> {
         if answer.reason != 0 {
             self.broken = Some(Broken::Login(answer.reason));
             return None;

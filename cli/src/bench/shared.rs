@@ -129,6 +129,23 @@ impl Shared {
         }
     }
 
+    /// For how long the broker is busy with what it has, at its pace so far, if that is more than half of what the
+    /// windows let it have; nothing at a fixed rate.
+    pub(super) fn backlog(&self, plan: &Plan, now: Instant) -> Option<Duration> {
+        let settled = self.settled.load(Relaxed);
+        let (waiting, limit, done) = match plan.outstanding {
+            Some(limit) => (self.awaited(plan), limit * plan.copies(), self.delivered.load(Relaxed)),
+            None if plan.qos > 0 && plan.rate.is_none() => {
+                let limit = u64::from(plan.publishers) * u64::from(plan.window);
+                (self.published.load(Relaxed).saturating_sub(settled), limit, settled)
+            }
+            None => return None,
+        };
+        let elapsed = now.saturating_duration_since(*self.start.get()?);
+        let nanoseconds = elapsed.as_nanos() * u128::from(waiting) / u128::from(done.max(1));
+        (waiting > limit / 2).then(|| Duration::from_nanos(u64::try_from(nanoseconds).unwrap_or(u64::MAX)))
+    }
+
     /// A publisher has no allowance: wake its thread when deliveries are counted by another one.
     pub(super) fn wait_for_deliveries(&self) {
         self.blocked.store(true, Relaxed);

@@ -21,17 +21,13 @@ const TIME_BITS: u32 = 48;
 
 impl Stamp {
     #[inline]
-    pub(super) fn encode(self) -> [u8; 16] {
+    pub(super) fn encode(self) -> [u64; 2] {
         let origin = u64::from(self.publisher) << NUMBER_BITS | self.number & ((1 << NUMBER_BITS) - 1);
-        let time = u64::from(self.tag) << TIME_BITS | self.time & ((1 << TIME_BITS) - 1);
-        (u128::from(origin) << 64 | u128::from(time)).to_be_bytes()
+        [origin, u64::from(self.tag) << TIME_BITS | self.time & ((1 << TIME_BITS) - 1)]
     }
 
     #[inline]
-    #[expect(clippy::cast_possible_truncation, reason = "the shifts leave just the bits of the fields")]
-    pub(super) fn decode(bytes: [u8; 16]) -> Self {
-        let both = u128::from_be_bytes(bytes);
-        let (origin, time) = ((both >> 64) as u64, both as u64);
+    pub(super) fn decode([origin, time]: [u64; 2]) -> Self {
         Self {
             tag: (time >> TIME_BITS) as u16,
             publisher: (origin >> NUMBER_BITS) as u32,

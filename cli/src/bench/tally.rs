@@ -57,6 +57,11 @@ impl Tally {
         }
     }
 
+    /// Messages and acknowledgements that came from the broker.
+    pub(super) fn arrivals(&self) -> u64 {
+        self.delivered + self.acknowledged
+    }
+
     /// Remembers what went wrong, if it is the first.
     pub(super) fn problem(&mut self, describe: impl FnOnce() -> String) {
         if self.first_problem.is_none() {

@@ -13,6 +13,8 @@ use socket2::{Domain, Protocol, Socket, Type};
 use super::{failure::Broken, plan::Plan};
 use crate::clock;
 
+/// What a socket holds of what the broker has not taken yet; Linux doubles it.
+const SEND_BUFFER_BYTES: usize = 128 * 1024;
 /// A write buffer that grew beyond this for one large burst is given back.
 const OUTPUT_KEPT_BYTES: usize = 256 * 1024;
 
@@ -68,6 +70,8 @@ impl Transport {
         let socket = Socket::new(Domain::for_address(plan.address), Type::STREAM, Some(Protocol::TCP))?;
         socket.set_nonblocking(true)?;
         socket.set_tcp_nodelay(true)?;
+        // The kernel would take megabytes on behalf of a broker that does not keep up: a queue that nobody measures.
+        socket.set_send_buffer_size(SEND_BUFFER_BYTES)?;
         if let Some(source) = source {
             socket.bind(&SocketAddr::new(source, 0).into())?;
         }

@@ -114,12 +114,14 @@ impl PublishTemplate {
 
     /// Appends one message to `out`.
     #[inline]
-    pub(super) fn append(&mut self, packet_id: u16, stamp: [u8; 16], out: &mut Vec<u8>) {
+    pub(super) fn append(&mut self, packet_id: u16, [origin, time]: [u64; 2], out: &mut Vec<u8>) {
         if let Some(place) = self.packet_id_at.and_then(|at| self.bytes.get_mut(at..at + 2)) {
             place.copy_from_slice(&packet_id.to_be_bytes());
         }
         if let Some(place) = self.stamp_at.and_then(|at| self.bytes.get_mut(at..at + 16)) {
-            place.copy_from_slice(&stamp);
+            let (first, second) = place.split_at_mut(8);
+            first.copy_from_slice(&origin.to_be_bytes());
+            second.copy_from_slice(&time.to_be_bytes());
         }
         out.extend_from_slice(&self.bytes);
     }
@@ -213,11 +215,11 @@ mod tests {
                 for payload in [0, 15, 16, 64, 200, 70_000] {
                     let mut template = PublishTemplate::new(version, qos, "bench/1", payload);
                     let mut out = Vec::new();
-                    let stamp = std::array::from_fn(|position| u8::try_from(position).unwrap());
+                    let stamp = [u64::MAX - 1, 0x0102_0304_0506_0708];
                     template.append(0x0102, stamp, &mut out);
                     assert_eq!(out.len(), template.len());
                     let mut events = Vec::new();
-                    Scanner::new(version).feed(&out, &mut |event| events.push(event)).unwrap();
+                    Scanner::new(version).feed(&out, &mut |event| events.push(*event)).unwrap();
                     let packet_id = if qos > 0 { 0x0102 } else { 0 };
                     let received = Received { qos, packet_id, stamp: (payload >= 16).then_some(stamp) };
                     assert_eq!(events, [Event::Publish(received)], "{version:?} {qos} {payload}");

@@ -12,7 +12,7 @@ mod tests;
 
 use std::path::{Path, PathBuf};
 
-pub(crate) use accounts::{BRIDGE, SENSOR, VIEWER, secret_file};
+pub(crate) use accounts::{SENSOR, VIEWER, secret_file};
 pub(crate) use pki::{CA_CERTIFICATE, HostName};
 pub(crate) use report::Report;
 

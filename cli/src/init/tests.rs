@@ -14,7 +14,7 @@ use gaugeline_broker::{
 use gaugeline_protocol::ClientId;
 use rustls::pki_types::{CertificateDer, pem::PemObject};
 
-use super::*;
+use super::{accounts::BRIDGE, *};
 
 const DAY: Duration = Duration::from_hours(24);
 
@@ -279,4 +279,15 @@ fn the_broker_lets_each_user_do_its_part_and_no_more() {
         let decided = topics.map(|topic| access.decide(&identity, kind, topic).allowed);
         assert_eq!(decided, allowed, "{user:?} {kind:?}");
     }
+}
+
+#[test]
+fn the_bridge_has_all_it_needs() {
+    let root = tempfile::tempdir().unwrap();
+    complete(root.path(), &[]).unwrap();
+    let config = gaugeline_bridge::Config::load(&root.path().join(BRIDGE_CONFIG)).unwrap();
+    assert_eq!(config.mqtt.user.as_deref(), Some(BRIDGE));
+    assert_eq!(config.mqtt.password_file, Some(root.path().join(secret_file(BRIDGE))));
+    assert_eq!(config.mqtt.ca, Some(root.path().join(CA_CERTIFICATE)));
+    assert_eq!(config.mqtt.url.to_string(), "mqtts://localhost:8883");
 }

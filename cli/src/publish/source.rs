@@ -3,9 +3,12 @@
 use std::{io, path::PathBuf, time::Duration};
 
 use bytes::Bytes;
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader, Stdin};
+use tokio::{
+    io::{AsyncBufReadExt, AsyncReadExt, BufReader, Stdin},
+    time::{Instant, sleep_until},
+};
 
-use crate::{failure::Failure, files};
+use crate::{clock, failure::Failure, files};
 
 /// What to send; exactly one of the options.
 #[derive(Debug, Clone, clap::Args)]
@@ -32,7 +35,7 @@ pub(super) struct Arguments {
 #[derive(Debug)]
 pub(super) enum Source {
     /// One payload, several times.
-    Repeat { payload: Bytes, left: u64, pause: Duration, first: bool },
+    Repeat { payload: Bytes, left: u64, pause: Duration, due: Option<Instant> },
     /// The lines of stdin.
     Lines(BufReader<Stdin>),
 }
@@ -53,7 +56,7 @@ impl Arguments {
         } else {
             Bytes::new()
         };
-        Ok(Source::Repeat { payload, left: times, pause, first: true })
+        Ok(Source::Repeat { payload, left: times, pause, due: None })
     }
 }
 
@@ -63,11 +66,11 @@ impl Source {
     pub(super) async fn next(&mut self, line: &mut Vec<u8>) -> Result<Option<Bytes>, Failure> {
         match self {
             Self::Repeat { left: 0, .. } => Ok(None),
-            Self::Repeat { payload, left, pause, first } => {
-                if !*first {
-                    tokio::time::sleep(*pause).await;
+            Self::Repeat { payload, left, pause, due } => {
+                if let Some(due) = *due {
+                    sleep_until(due).await;
                 }
-                *first = false;
+                *due = (!pause.is_zero()).then(|| Instant::from_std(clock::now()) + *pause);
                 *left -= 1;
                 Ok(Some(payload.clone()))
             }

@@ -2,15 +2,24 @@
 
 mod format;
 
-use std::time::Duration;
+use std::{
+    io::{self, BufWriter, Stdout, Write},
+    pin::pin,
+    time::Duration,
+};
 
-use gaugeline_protocol::{QoS, TopicFilter};
+use gaugeline_protocol::{
+    QoS, ReasonCode, TopicFilter,
+    client::Receipt,
+    packet::{RetainHandling, SubscribeFilter},
+};
 
 use crate::{
-    client::{self, parse_qos},
+    client::{self, Connection, Happened, parse_qos},
     failure::Failure,
+    signals::Shutdown,
 };
-use format::{Output, Template};
+use format::{Message, Output, Template};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -81,6 +90,21 @@ impl Arguments {
         Ok(filters)
     }
 
+    /// What to ask the broker for.
+    fn subscription(&self, filter: TopicFilter) -> SubscribeFilter {
+        SubscribeFilter {
+            filter,
+            qos: self.qos,
+            no_local: false,
+            retain_as_published: false,
+            retain_handling: if self.no_retained {
+                RetainHandling::Never
+            } else {
+                RetainHandling::OnSubscribe
+            },
+        }
+    }
+
     /// How a message is written.
     fn output(&self) -> Output {
         match &self.format {
@@ -88,6 +112,142 @@ impl Arguments {
             None if self.json => Output::Json,
             None if self.verbose => Output::Verbose,
             None => Output::Payload,
+        }
+    }
+}
+
+/// Runs the subcommand.
+pub(crate) async fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let filters = arguments.filters()?;
+    let target = arguments.client.target("gaugeline-sub")?;
+    let mut shutdown = Shutdown::listen()?;
+    let time_over = async {
+        match arguments.timeout {
+            Some(timeout) => tokio::time::sleep(timeout).await,
+            None => std::future::pending().await,
+        }
+        Failure::timed_out("the time of --timeout is over")
+    };
+    let mut time_over = pin!(time_over);
+    let mut connection = tokio::select! {
+        opened = Connection::open(&target) => opened?,
+        () = shutdown.requested() => return Ok(()),
+        late = &mut time_over => return Err(late),
+    };
+    if connection.session_present() {
+        tracing::info!("the broker kept the session");
+    }
+    let subscribe = filters.iter().map(|filter| arguments.subscription(filter.clone())).collect();
+    connection.client().subscribe(subscribe, None).map_err(Failure::failed)?;
+    let ended = tokio::select! {
+        ended = receive(&mut connection, Printer::new(arguments), &filters) => ended,
+        () = shutdown.requested() => Ok(()),
+        late = &mut time_over => Err(late),
+    };
+    // However it ended: a client that takes no leave has its will published.
+    let closed = connection.close().await;
+    ended.and(closed)
+}
+
+/// Prints messages until there are enough, or nobody reads stdout any more.
+async fn receive(
+    connection: &mut Connection,
+    mut printer: Printer<'_>,
+    filters: &[TopicFilter],
+) -> Result<(), Failure> {
+    let mut receipts: Vec<Receipt> = Vec::new();
+    loop {
+        while !printer.done
+            && let Some(happened) = connection.take()?
+        {
+            match happened {
+                Happened::Message(message) => {
+                    printer.print(&message)?;
+                    receipts.extend(message.receipt.filter(|_| !printer.broken));
+                }
+                Happened::Subscribed(ack) => report(filters, &ack.reasons)?,
+                Happened::Published { .. } => {}
+            }
+        }
+        // A message is acknowledged once it is printed for good.
+        printer.flush()?;
+        for receipt in receipts.drain(..).take_while(|_| !printer.broken) {
+            connection.client().acknowledge(receipt);
+        }
+        if printer.done {
+            return Ok(());
+        }
+        connection.wait().await?;
+    }
+}
+
+/// Says which filters were refused; fails if all were.
+fn report(filters: &[TopicFilter], reasons: &[ReasonCode]) -> Result<(), Failure> {
+    let refused = || filters.iter().zip(reasons).filter(|(_, reason)| reason.is_error());
+    for (filter, reason) in refused() {
+        eprintln!("refused: {reason}: subscription to {}", filter.as_str());
+    }
+    if refused().count() == filters.len() {
+        return Err(Failure::refused("the broker refused every subscription"));
+    }
+    Ok(())
+}
+
+/// Writes messages to stdout.
+struct Printer<'a> {
+    arguments: &'a Arguments,
+    output: Output,
+    out: BufWriter<Stdout>,
+    printed: u64,
+    /// Whether no further message is wanted.
+    done: bool,
+    /// Whether nobody reads stdout any more, so that nothing is printed for good.
+    broken: bool,
+}
+
+impl<'a> Printer<'a> {
+    fn new(arguments: &'a Arguments) -> Self {
+        let out = BufWriter::new(io::stdout());
+        Self { arguments, output: arguments.output(), out, printed: 0, done: false, broken: false }
+    }
+
+    /// Writes a message, if it is wanted.
+    fn print(&mut self, message: &client::Message) -> Result<(), Failure> {
+        if message.retain && self.arguments.no_retained {
+            return Ok(());
+        }
+        if !message.retain && self.arguments.retained_only {
+            self.done = true;
+            return Ok(());
+        }
+        let line = Message {
+            topic: &message.topic,
+            payload: &message.payload,
+            qos: message.qos as u8,
+            retain: message.retain,
+            content_type: message.content_type.as_deref(),
+        };
+        let end: &[u8] = if self.arguments.no_newline { b"" } else { b"\n" };
+        let written = self.output.write(&line, &mut self.out).and_then(|()| self.out.write_all(end));
+        self.printed += 1;
+        self.done = self.arguments.count.is_some_and(|count| self.printed >= count);
+        self.check(written)
+    }
+
+    /// Hands everything to whoever reads stdout.
+    fn flush(&mut self) -> Result<(), Failure> {
+        let flushed = self.out.flush();
+        self.check(flushed)
+    }
+
+    /// A reader that went away, such as `head`, has had enough: that is no failure.
+    fn check(&mut self, written: io::Result<()>) -> Result<(), Failure> {
+        match written {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+                (self.done, self.broken) = (true, true);
+                Ok(())
+            }
+            written => written.map_err(|error| Failure::failed(format!("stdout: {error}"))),
         }
     }
 }

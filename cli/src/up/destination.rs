@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 
-use crate::failure::Failure;
+use gaugeline_bridge::config::{InfluxApi, InfluxConfig, SinkConfig};
+
+use crate::{failure::Failure, files};
 
 /// InfluxDB's coordinates. Without them `bridge.toml` decides, which begins with files under DIR/telemetry.
 #[derive(Debug, Clone, Default, PartialEq, Eq, clap::Args)]
@@ -68,6 +70,35 @@ impl Arguments {
             )),
         }
     }
+}
+
+impl Destination {
+    /// The bridge's configuration for it; `None`: as it stands in the file.
+    pub(super) fn sink(self) -> Result<Option<SinkConfig>, Failure> {
+        let (url, api) = match self {
+            Self::Configured => return Ok(None),
+            Self::Influx1 { url, database } => {
+                let api =
+                    InfluxApi::V1 { database, retention_policy: None, login: None, create_database: true };
+                (url, api)
+            }
+            Self::Influx2 { url, organization, bucket, token_file } => {
+                (url, InfluxApi::V2 { org: organization, bucket, token_file: secret(token_file)? })
+            }
+            Self::Influx3 { url, database, token_file } => {
+                (url, InfluxApi::V3 { database, token_file: token_file.map(secret).transpose()? })
+            }
+        };
+        let config =
+            InfluxConfig::new(&url, api).map_err(|error| Failure::usage(format!("--influx: {error}")))?;
+        Ok(Some(SinkConfig::Influx(config)))
+    }
+}
+
+/// A token file that can be read now: the bridge would only find out at its first write.
+fn secret(path: PathBuf) -> Result<PathBuf, Failure> {
+    files::read_secret(&path)?;
+    Ok(path)
 }
 
 #[cfg(test)]

@@ -20,6 +20,11 @@ pub(super) struct Arguments {
 }
 
 impl Arguments {
+    /// Whether the port that the bridge uses may differ from the one in bridge.toml.
+    pub(super) fn tls_port_given(self) -> bool {
+        self.port.is_some()
+    }
+
     /// Changes the configuration.
     pub(super) fn apply(self, config: &mut Config) -> Result<(), Failure> {
         let listeners = &mut config.listeners;
@@ -57,7 +62,9 @@ fn set(
 
 #[cfg(test)]
 mod tests {
-    use gaugeline_broker::config::{Limits, LogLevel, TlsConfig, TlsVersions};
+    use gaugeline_broker::config::{
+        DeliveryConfig, Limits, LogLevel, Persistence, PersistenceConfig, TlsConfig, TlsVersions,
+    };
 
     use super::*;
 
@@ -81,6 +88,12 @@ mod tests {
             log: LogLevel::default(),
             listeners: binds.iter().map(listener).collect(),
             limits: Limits::default(),
+            delivery: DeliveryConfig::default(),
+            persistence: PersistenceConfig {
+                mode: Persistence::Off,
+                directory: "data".into(),
+                accept_damage: false,
+            },
         }
     }
 
