@@ -69,7 +69,7 @@ pub struct MqttConfig {
     pub session_expiry_seconds: u32,
     /// How often to show that the connection is alive. Default: 30.
     pub keep_alive_seconds: u16,
-    /// How long connecting and logging in may take. Default: 10 s.
+    /// How long connecting may take, the TLS handshake included. Default: 10 s.
     pub connect_timeout: Duration,
 }
 

@@ -247,3 +247,20 @@ async fn draining_ends_in_time() {
     rig.pipeline.drain(clock::now() + Duration::from_millis(300)).await.unwrap();
     assert_eq!((rig.pipeline.safe_up_to(), rig.pipeline.is_idle()), (0, false));
 }
+
+#[tokio::test]
+async fn https_with_a_ca_of_ones_own() {
+    let directory = tempfile::tempdir().unwrap();
+    let (ca, other) = (directory.path().join("ca.crt"), directory.path().join("other.crt"));
+    let stub = Stub::start_tls(&ca, |_| Answer::written()).await;
+    let _unrelated = Stub::start_tls(&other, |_| Answer::written()).await;
+    let config = |ca: PathBuf| SinkConfig::Influx(InfluxConfig { ca: Some(ca), ..v1(&stub.url) });
+    let mut rig = Rig::new(&config(other));
+    rig.accept("sensors/d1/t", "1");
+    let problem = rig.until_failing().await;
+    assert!(problem.contains("certificate"), "{problem}");
+    let mut rig = Rig::new(&config(ca));
+    rig.accept("sensors/d1/t", "1");
+    rig.finish().await;
+    assert_eq!(stub.bodies().len(), 1);
+}
