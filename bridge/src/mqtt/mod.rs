@@ -14,7 +14,12 @@ mod stream;
 #[cfg(test)]
 mod tests;
 
-use std::{collections::VecDeque, num::NonZeroU16, sync::Arc, time::Duration, time::Instant};
+use std::{
+    collections::VecDeque,
+    num::NonZeroU16,
+    sync::{Arc, Once},
+    time::{Duration, Instant},
+};
 
 use bytes::{Buf as _, Bytes, BytesMut};
 use gaugeline_protocol::{
@@ -102,6 +107,16 @@ pub(crate) struct Source {
     backoff: Backoff,
     online_since: Option<Instant>,
     limits: Limits,
+    /// Done once a message came without the broker's time.
+    unstamped: Once,
+}
+
+/// Said once a process.
+fn warn_of_duplicates() {
+    tracing::warn!(
+        "the broker does not tell when it received a message: messages are stamped on arrival here, and one that is \
+         delivered twice may become two points, unless its payload has a time"
+    );
 }
 
 /// The stop signal: the time until which to drain.
@@ -129,6 +144,8 @@ impl Source {
                 session_expiry_seconds: config.session_expiry_seconds,
                 receive_maximum: Some(window.unwrap_or(NonZeroU16::MAX)),
                 packet_bytes_max: limits.packet_bytes.try_into().ok(),
+                // Asks the broker for its time of each message; other brokers ignore it.
+                user_properties: vec![(RECEIVED_PROPERTY.to_owned(), "nanoseconds".to_owned())],
                 ..ConnectProperties::default()
             },
         };
@@ -143,6 +160,7 @@ impl Source {
             carried: Carried::default(),
             backoff: Backoff::unpredictable(RECONNECT_BASE, RECONNECT_MAX),
             online_since: None,
+            unstamped: Once::new(),
             limits: Limits::default(),
             config,
         })
@@ -301,8 +319,10 @@ impl Source {
             match self.client.handle_packet(now, packet).map_err(|error| broken(online, &error))? {
                 None | Some(Event::Published { .. } | Event::Unsubscribed(_)) => {}
                 Some(Event::Message { publish, receipt }) => {
-                    let received_nanoseconds =
-                        broker_time(&publish).unwrap_or_else(|| self.clock.stamp(unix_nanoseconds));
+                    let received_nanoseconds = broker_time(&publish).unwrap_or_else(|| {
+                        self.unstamped.call_once(warn_of_duplicates);
+                        self.clock.stamp(unix_nanoseconds)
+                    });
                     let message =
                         Message { topic: publish.topic, payload: publish.payload, received_nanoseconds };
                     take(

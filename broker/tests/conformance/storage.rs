@@ -51,7 +51,9 @@ fn messages(record: &Record) -> bool {
 async fn acknowledgements_wait_for_storage(version: Version) {
     let (store, server) = held(version).await;
     let mut publisher = Client::join(&server, version, "p").await;
-    for (number, qos, step) in [(1, QoS::AtLeastOnce, AckType::PubAck), (2, QoS::ExactlyOnce, AckType::PubRec)] {
+    for (number, qos, step) in
+        [(1, QoS::AtLeastOnce, AckType::PubAck), (2, QoS::ExactlyOnce, AckType::PubRec)]
+    {
         publisher.send(at(qos, number, message("kept/t", "x"))).await;
         publisher.expect_silence().await;
         store.catch_up();
@@ -146,7 +148,8 @@ async fn each_step_of_qos_2_waits_for_storage(version: Version) {
     let mut subscriber = Client::connect(&server, &kept(version, "absent")).await;
     store.catch_up();
     // The packet id that the client sees must be safe.
-    until("the packet id to be told", || store.count(|record| matches!(record, Record::Sent { .. })) == 1).await;
+    until("the packet id to be told", || store.count(|record| matches!(record, Record::Sent { .. })) == 1)
+        .await;
     subscriber.expect_silence().await;
     store.catch_up();
     let packet_id = subscriber.expect_payload("x").await.packet_id.unwrap();
@@ -155,7 +158,8 @@ async fn each_step_of_qos_2_waits_for_storage(version: Version) {
     store.catch_up();
     subscriber.expect_ack(AckType::PubRel, packet_id).await;
     subscriber.acknowledge(AckType::PubComp, packet_id).await;
-    until("the end to be told", || store.count(|record| matches!(record, Record::Completed { .. })) == 1).await;
+    until("the end to be told", || store.count(|record| matches!(record, Record::Completed { .. })) == 1)
+        .await;
 }
 
 /// The subscription of a session that is kept outlives the process.
