@@ -6,7 +6,7 @@ use clap::ValueEnum;
 use gaugeline_bridge::{Config as BridgeConfig, config::SinkConfig};
 use gaugeline_broker::{auth::Access, config::Config as BrokerConfig, tls};
 
-use crate::{failure::Failure, files};
+use crate::{failure::Failure, files, output::say};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -52,7 +52,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         Kind::Broker => check_broker(path)?,
         Kind::Bridge => check_bridge(path)?,
     };
-    println!("OK: {}: {summary}", path.display());
+    say(format_args!("OK: {}: {summary}", path.display()));
     Ok(())
 }
 

@@ -11,6 +11,7 @@ mod files;
 mod files_open;
 mod init;
 mod logging;
+mod output;
 mod passwd;
 mod publish;
 mod random;

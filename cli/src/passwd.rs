@@ -14,7 +14,7 @@ use gaugeline_broker::auth::{
     password_edit::{EditError, Hashing, PasswordEditor, SetOutcome},
 };
 
-use crate::failure::Failure;
+use crate::{failure::Failure, output::say};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -63,7 +63,7 @@ pub(crate) struct Arguments {
     #[arg(value_name = "USER")]
     user: Option<String>,
     /// The password, with -b
-    #[arg(value_name = "PASSWORD")]
+    #[arg(value_name = "PASSWORD", allow_hyphen_values = true)]
     password: Option<String>,
 }
 
@@ -150,8 +150,8 @@ fn set(
     }
     editor.save().map_err(failure)?;
     match outcome {
-        SetOutcome::Added => println!("Added user {user}."),
-        SetOutcome::Updated => println!("Changed the password of user {user}."),
+        SetOutcome::Added => say(format_args!("Added user {user}.")),
+        SetOutcome::Updated => say(format_args!("Changed the password of user {user}.")),
     }
     Ok(())
 }
@@ -194,7 +194,7 @@ fn ask_twice() -> Result<String, Failure> {
     let first = ask("Password: ").map_err(Failure::failed)?;
     let second = ask("Reenter password: ").map_err(Failure::failed)?;
     if !stdin.is_terminal() {
-        println!();
+        say("");
     }
     agree(first, &second)
 }

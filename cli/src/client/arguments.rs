@@ -34,7 +34,7 @@ pub(crate) struct Arguments {
     #[arg(short = 'u', long, alias = "username")]
     user: Option<String>,
     /// Password; other users of this machine may see it: prefer --password-file
-    #[arg(short = 'P', long, alias = "pw", conflicts_with = "password_file")]
+    #[arg(short = 'P', long, alias = "pw", allow_hyphen_values = true, conflicts_with = "password_file")]
     password: Option<String>,
     /// File that holds the password
     #[arg(long, value_name = "FILE")]
@@ -71,7 +71,13 @@ struct WillArguments {
     #[arg(long, value_name = "TOPIC", value_parser = parse_topic, help_heading = "Will")]
     will_topic: Option<TopicName>,
     /// Its content
-    #[arg(long, value_name = "TEXT", requires = "will_topic", help_heading = "Will")]
+    #[arg(
+        long,
+        value_name = "TEXT",
+        allow_hyphen_values = true,
+        requires = "will_topic",
+        help_heading = "Will"
+    )]
     will_payload: Option<String>,
     /// Its quality of service
     #[arg(
@@ -201,5 +207,102 @@ pub(crate) fn parse_seconds(text: &str) -> Result<Duration, String> {
     match text.parse::<f64>() {
         Ok(seconds) if (0.0..=YEAR).contains(&seconds) => Ok(Duration::from_secs_f64(seconds)),
         _ => Err("expected seconds, such as 5 or 0.5".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    #[command(disable_help_flag = true)]
+    struct Line {
+        #[command(flatten)]
+        arguments: Arguments,
+    }
+
+    fn target(line: &str) -> Result<Target, String> {
+        let line = Line::try_parse_from(["pub"].into_iter().chain(line.split_whitespace()))
+            .map_err(|error| error.to_string())?;
+        line.arguments.target("test").map_err(|failure| failure.to_string())
+    }
+
+    #[test]
+    fn the_place_follows_from_the_options() {
+        let directory = tempfile::tempdir().unwrap();
+        crate::init::complete(directory.path(), &[]).unwrap();
+        let ca = directory.path().join(crate::init::CA_CERTIFICATE);
+        let ca = format!("--cafile {}", ca.display());
+        for (line, host, port, tls) in [
+            ("", "localhost", 1883, false),
+            ("-h a -p 7", "a", 7, false),
+            (&ca, "localhost", 8883, true),
+            (&format!("{ca} -h ::1 -p 1883"), "::1", 1883, true),
+            (&format!("{ca} -L mqtts://b"), "b", 8883, true),
+            ("-L mqtt://b:9/t", "b", 9, false),
+        ] {
+            let target = target(line).unwrap();
+            assert_eq!(
+                (target.host.as_str(), target.port, target.tls.is_some()),
+                (host, port, tls),
+                "{line}"
+            );
+        }
+    }
+
+    #[test]
+    fn login_and_session_follow_from_the_options() {
+        let connect = |line: &str| target(line).unwrap().connect;
+        let bare = connect("");
+        assert!(bare.client_id.starts_with("test-") && bare.clean_start && bare.version.is_v5());
+        assert_ne!(bare.client_id, connect("").client_id);
+        let url = connect("-L mqtt://u:p@h");
+        assert_eq!((url.user_name.as_deref(), url.password.as_deref()), (Some("u"), Some(&b"p"[..])));
+        let option = connect("-L mqtt://u:p@h -u v -P -q");
+        assert_eq!((option.user_name.as_deref(), option.password.as_deref()), (Some("v"), Some(&b"-q"[..])));
+        let kept = connect("-i me -c");
+        assert!(!kept.clean_start && kept.properties.session_expiry_seconds == NEVER_EXPIRES);
+        assert_eq!(connect("-i me -c -x 60").properties.session_expiry_seconds, 60);
+        assert_eq!(connect("-i me -c -V 311").properties.session_expiry_seconds, 0);
+        let will = connect("--will-topic w --will-payload -1 --will-qos 1 --will-retain").will.unwrap();
+        assert_eq!((will.topic.as_str(), &will.payload[..], will.retain), ("w", &b"-1"[..], true));
+        for (text, version) in [("5", Version::V5), ("mqttv311", Version::V311), ("3.1", Version::V31)] {
+            assert_eq!(connect(&format!("-V {text}")).version, version);
+        }
+    }
+
+    #[test]
+    fn contradictions_are_explained() {
+        for (line, part) in [
+            ("-L mqtt://h -h a", "cannot be used with"),
+            ("-L mqtt://h --tls", "write mqtts://"),
+            ("-L localhost", "expected mqtts://"),
+            ("--insecure", "--cafile FILE or --tls"),
+            ("--tls --cafile x", "cannot be used with"),
+            ("--cert x", "--key"),
+            ("--cafile /none", "/none"),
+            ("-P x -V 311", "needs a user name"),
+            ("-P x --password-file y", "cannot be used with"),
+            ("-u x --password-file /none", "/none"),
+            ("-c", "--id"),
+            ("-i me -x 5 -V 311", "needs MQTT 5"),
+            ("--will-qos 1", "--will-topic"),
+            ("--will-topic a/#", "wildcard"),
+            ("-V 6", "expected 5, 3.1.1 or 3.1"),
+            ("-p 0", "1..="),
+        ] {
+            let error = target(line).map(|target| target.host).unwrap_err();
+            assert!(error.contains(part), "{line}: {error}");
+        }
+    }
+
+    #[test]
+    fn seconds_may_have_fractions_but_no_nonsense() {
+        assert_eq!(parse_seconds("0.5"), Ok(Duration::from_millis(500)));
+        for text in ["-1", "nan", "inf", "1e99", "x", ""] {
+            assert!(parse_seconds(text).is_err(), "{text}");
+        }
     }
 }

@@ -2,6 +2,8 @@
 
 mod arguments;
 mod connection;
+#[cfg(test)]
+mod tests;
 mod tls;
 mod transport;
 mod url;

@@ -16,7 +16,7 @@ pub(crate) use accounts::{SENSOR, VIEWER, secret_file};
 pub(crate) use pki::{CA_CERTIFICATE, HostName};
 pub(crate) use report::Report;
 
-use crate::{clock, failure::Failure, files};
+use crate::{clock, failure::Failure, files, output::say};
 
 /// The broker's configuration.
 pub(crate) const BROKER_CONFIG: &str = "broker.toml";
@@ -55,10 +55,12 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let report = complete(&arguments.directory, &arguments.names)?;
     let directory = arguments.directory.display();
-    print!("{report}");
-    println!("\nReady. Start the broker and the bridge with\n  gaugeline up {directory}");
-    println!("or each by itself with\n  gaugeline broker -c {directory}/{BROKER_CONFIG}");
-    println!("  gaugeline bridge -c {directory}/{BRIDGE_CONFIG}");
+    say(report);
+    say(format_args!(
+        "Ready. Start the broker and the bridge with\n  gaugeline up {directory}\n\
+         or each by itself with\n  gaugeline broker -c {directory}/{BROKER_CONFIG}\n  \
+         gaugeline bridge -c {directory}/{BRIDGE_CONFIG}"
+    ));
     Ok(())
 }
 

@@ -20,7 +20,7 @@ use rustls::{
     pki_types::{CertificateDer, ServerName, UnixTime, pem::PemObject},
 };
 
-use super::report::Report;
+use super::report::{Outcome, Report};
 use crate::{failure::Failure, files, random};
 
 /// The authority's certificate, which clients trust.
@@ -37,6 +37,8 @@ const DAY: Duration = Duration::from_hours(24);
 const CA_DAYS: u32 = 3652;
 /// How long the broker's certificate lasts. Apple's clients accept no more than 825 days.
 const SERVER_DAYS: u32 = 824;
+/// How long before its end a certificate is complained about.
+const RENEWAL_DAYS: u32 = 30;
 /// Certificates start in the past, for sensors whose clock is slow.
 const CLOCK_SKEW: Duration = Duration::from_hours(1);
 
@@ -134,13 +136,14 @@ fn keep_server(report: &mut Report, required: &[HostName], now: SystemTime) {
     }
     let Some(ca) = certificate(&report.directory().join(CA_CERTIFICATE)) else { return };
     let Some(server) = certificate(&report.directory().join(SERVER_CERTIFICATE)) else { return };
+    let remedy = "remove it and run `gaugeline init` again for a new one";
     for name in required {
+        let name_text = name.as_str();
         if let Err(error) = verify(&ca, &server, name, now) {
-            report.warn(format!(
-                "{SERVER_CERTIFICATE} does not serve `{}` ({error}): remove it and run `gaugeline init` again \
-                 for a new one",
-                name.as_str()
-            ));
+            report.warn(format!("{SERVER_CERTIFICATE} does not serve `{name_text}` ({error}): {remedy}"));
+        } else if verify(&ca, &server, name, now + DAY * RENEWAL_DAYS).is_err() {
+            report.warn(format!("{SERVER_CERTIFICATE} ends within {RENEWAL_DAYS} days: {remedy}"));
+            return;
         }
     }
 }
@@ -164,22 +167,26 @@ fn new_authority(report: &mut Report, now: SystemTime) -> Result<Issuer<'static,
     let key = key_pair(report, CA_KEY)?;
     let parameters = ca_parameters(now)?;
     let certificate = parameters.self_signed(&key).map_err(Failure::failed)?;
-    report.create(CA_CERTIFICATE, files::PUBLIC, certificate.pem().as_bytes())?;
-    Ok(Issuer::new(parameters, key))
+    match report.create(CA_CERTIFICATE, files::PUBLIC, certificate.pem().as_bytes())? {
+        Outcome::Created => Ok(Issuer::new(parameters, key)),
+        // Another `init` was faster: its certificate counts.
+        Outcome::Kept => existing_authority(report),
+    }
 }
 
 /// The key in this file; a new P-256 key if the file is missing.
 fn key_pair(report: &mut Report, name: &str) -> Result<KeyPair, Failure> {
     let path = report.directory().join(name);
-    if files::exists(&path) {
-        report.kept(name);
-        return KeyPair::from_pem(&files::read_text(&path)?).map_err(|error| {
-            Failure::configuration(format!("{}: no usable private key (PKCS#8 PEM): {error}", path.display()))
-        });
+    if !files::exists(&path) {
+        let key = KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).map_err(Failure::failed)?;
+        if report.create(name, files::PRIVATE, key.serialize_pem().as_bytes())? == Outcome::Created {
+            return Ok(key);
+        }
     }
-    let key = KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).map_err(Failure::failed)?;
-    report.create(name, files::PRIVATE, key.serialize_pem().as_bytes())?;
-    Ok(key)
+    report.kept(name);
+    KeyPair::from_pem(&files::read_text(&path)?).map_err(|error| {
+        Failure::configuration(format!("{}: no usable private key (PKCS#8 PEM): {error}", path.display()))
+    })
 }
 
 /// What stands in the authority's certificate.

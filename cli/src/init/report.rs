@@ -48,9 +48,12 @@ impl Report {
         Ok(outcome)
     }
 
-    /// Notes a file that was there.
+    /// Notes a file that was there, once.
     pub(super) fn kept(&mut self, name: &str) {
-        self.files.push((self.directory.join(name), Outcome::Kept));
+        let path = self.directory.join(name);
+        if !self.files.iter().any(|(known, _)| *known == path) {
+            self.files.push((path, Outcome::Kept));
+        }
     }
 
     /// Notes something that the user should know.

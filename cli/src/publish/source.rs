@@ -15,7 +15,7 @@ use crate::{clock, failure::Failure, files};
 #[group(id = "source", required = true, multiple = false)]
 pub(super) struct Arguments {
     /// Send this text
-    #[arg(short = 'm', long, value_name = "TEXT")]
+    #[arg(short = 'm', long, value_name = "TEXT", allow_hyphen_values = true)]
     message: Option<String>,
     /// Send the content of this file
     #[arg(short = 'f', long, value_name = "FILE")]

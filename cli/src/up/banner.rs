@@ -57,7 +57,7 @@ impl fmt::Display for Banner<'_> {
         if let Some(bound) = self.bound.iter().find(|bound| bound.tls) {
             self.commands(f, bound.address)?;
         }
-        writeln!(f, "\nCtrl-C ends it in order.")
+        write!(f, "\nCtrl-C ends it in order.")
     }
 }
 

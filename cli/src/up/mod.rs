@@ -31,6 +31,7 @@ use crate::{
     files_open,
     init::{self, BRIDGE_CONFIG, BROKER_CONFIG, HostName},
     logging,
+    output::say,
     signals::Shutdown,
 };
 use banner::{Banner, Data};
@@ -79,7 +80,7 @@ pub(crate) fn run(arguments: &Arguments, logging: &logging::Arguments) -> Result
     let directory = absolute(&arguments.directory).map_err(Failure::failed)?;
     let report = init::complete(&directory, &arguments.names)?;
     if report.created().next().is_some() || !report.warnings().is_empty() {
-        print!("{report}");
+        say(report);
     }
     let mut broker_config =
         BrokerConfig::load(&directory.join(BROKER_CONFIG)).map_err(Failure::configuration)?;
@@ -131,12 +132,12 @@ async fn serve(
             until_ready(&bridge, demo.as_ref()).await;
             let program = program();
             let (bound, admin) = (broker.bound(), broker.admin_address());
-            print!("{}", Banner { program: &program, directory, bound, admin, data });
+            say(Banner { program: &program, directory, bound, admin, data });
             watch(&monitor, &bridge, demo.as_ref()).await;
         } => {}
         () = shutdown.requested() => {}
     }
-    println!("\nEnding in order; once more ends at once.");
+    say("\nEnding in order; once more ends at once.");
     if let Some(demo) = demo {
         demo.stop().await;
     }
@@ -167,7 +168,7 @@ async fn until_ready(bridge: &Bridge, demo: Option<&Demo>) {
     };
     if timeout(READY_PATIENCE, ready).await.is_err() {
         for problem in bridge.readiness().problems {
-            println!("  waiting  {problem}");
+            say(format_args!("  waiting  {problem}"));
         }
     }
 }
@@ -182,7 +183,8 @@ async fn watch(monitor: &Monitor, bridge: &Bridge, demo: Option<&Demo>) {
         loop {
             interval.tick().await;
             let lines = bridge.metrics().lines_written();
-            println!("{} messages acknowledged by the broker, {lines} lines written", demo.acknowledged());
+            let messages = demo.acknowledged();
+            say(format_args!("{messages} messages acknowledged by the broker, {lines} lines written"));
         }
     };
     tokio::select! {

@@ -62,46 +62,23 @@ fn set(
 
 #[cfg(test)]
 mod tests {
-    use gaugeline_broker::config::{
-        DeliveryConfig, Limits, LogLevel, Persistence, PersistenceConfig, TlsConfig, TlsVersions,
-    };
-
     use super::*;
+    use crate::init;
 
-    fn config(binds: &[(&str, bool)]) -> Config {
-        let tls = TlsConfig {
-            certificate: "c".into(),
-            key: "k".into(),
-            ca: None,
-            require_certificate: false,
-            versions: TlsVersions::default(),
-        };
-        let listener = |(bind, with_tls): &(&str, bool)| ListenerConfig {
-            bind: bind.parse().unwrap(),
-            tls: with_tls.then(|| tls.clone()),
-        };
-        Config {
-            password_file: None,
-            acl_file: None,
-            allow_anonymous: false,
-            admin: None,
-            log: LogLevel::default(),
-            listeners: binds.iter().map(listener).collect(),
-            limits: Limits::default(),
-            delivery: DeliveryConfig::default(),
-            persistence: PersistenceConfig {
-                mode: Persistence::Off,
-                directory: "data".into(),
-                accept_damage: false,
-            },
-        }
+    /// The configuration of a new directory: one listener with TLS, one without.
+    fn config() -> Config {
+        let directory = tempfile::tempdir().unwrap();
+        init::complete(directory.path(), &[]).unwrap();
+        Config::load(&directory.path().join(init::BROKER_CONFIG)).unwrap()
     }
 
     #[test]
     fn each_option_changes_its_port_and_no_other() {
-        let mut config = config(&[("0.0.0.0:8883", true), ("127.0.0.1:1883", false)]);
+        let mut config = config();
+        let before = config.clone();
         Arguments::default().apply(&mut config).unwrap();
-        assert_eq!(config.admin, None);
+        assert_eq!(config, before);
+        config.admin = None;
         let all = Arguments { port: Some(0), plain_port: Some(7), admin_port: Some(9) };
         all.apply(&mut config).unwrap();
         let binds = config.listeners.iter().map(|listener| listener.bind.to_string()).collect::<Vec<_>>();
@@ -111,10 +88,14 @@ mod tests {
 
     #[test]
     fn an_option_without_exactly_one_listener_is_refused() {
-        let both = Arguments { port: Some(1), plain_port: Some(1), admin_port: None };
-        let none = both.apply(&mut config(&[("127.0.0.1:1883", false)])).unwrap_err();
-        assert_eq!(none.to_string(), "--port: broker.toml has no listener with TLS");
-        let two = both.apply(&mut config(&[("0.0.0.0:1", true), ("0.0.0.0:2", true)])).unwrap_err();
+        let port = Arguments { port: Some(1), ..Arguments::default() };
+        let mut config = config();
+        config.listeners.push(config.listeners[0].clone());
+        let two = port.apply(&mut config).unwrap_err();
         assert!(two.to_string().contains("has 2 listeners with TLS"), "{two}");
+        config.listeners.retain(|listener| listener.tls.is_none());
+        let none = port.apply(&mut config).unwrap_err();
+        assert_eq!(none.to_string(), "--port: broker.toml has no listener with TLS");
+        assert_eq!(none.exit_status(), 2);
     }
 }
