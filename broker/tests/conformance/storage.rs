@@ -144,7 +144,6 @@ async fn each_step_of_qos_2_waits_for_storage(version: Version) {
     publisher.expect_ack(AckType::PubComp, id(1)).await;
 
     let mut subscriber = Client::connect(&server, &kept(version, "absent")).await;
-    store.catch_up();
     // The packet id that the client sees must be safe.
     until("the packet id to be told", || store.count(|record| matches!(record, Record::Sent { .. })) == 1).await;
     subscriber.expect_silence().await;
