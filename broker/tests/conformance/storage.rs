@@ -24,6 +24,7 @@ scenarios! {
         one_client_that_waits_does_not_hold_up_another,
         a_client_whose_acknowledgements_wait_is_not_cut_off,
         a_lost_connection_loses_no_message_that_waits,
+        a_refused_message_is_forgotten_by_storage_too,
     }
 }
 
@@ -51,7 +52,9 @@ fn messages(record: &Record) -> bool {
 async fn acknowledgements_wait_for_storage(version: Version) {
     let (store, server) = held(version).await;
     let mut publisher = Client::join(&server, version, "p").await;
-    for (number, qos, step) in [(1, QoS::AtLeastOnce, AckType::PubAck), (2, QoS::ExactlyOnce, AckType::PubRec)] {
+    for (number, qos, step) in
+        [(1, QoS::AtLeastOnce, AckType::PubAck), (2, QoS::ExactlyOnce, AckType::PubRec)]
+    {
         publisher.send(at(qos, number, message("kept/t", "x"))).await;
         publisher.expect_silence().await;
         store.catch_up();
@@ -145,7 +148,8 @@ async fn each_step_of_qos_2_waits_for_storage(version: Version) {
 
     let mut subscriber = Client::connect(&server, &kept(version, "absent")).await;
     // The packet id that the client sees must be safe.
-    until("the packet id to be told", || store.count(|record| matches!(record, Record::Sent { .. })) == 1).await;
+    until("the packet id to be told", || store.count(|record| matches!(record, Record::Sent { .. })) == 1)
+        .await;
     subscriber.expect_silence().await;
     store.catch_up();
     let packet_id = subscriber.expect_payload("x").await.packet_id.unwrap();
@@ -154,7 +158,8 @@ async fn each_step_of_qos_2_waits_for_storage(version: Version) {
     store.catch_up();
     subscriber.expect_ack(AckType::PubRel, packet_id).await;
     subscriber.acknowledge(AckType::PubComp, packet_id).await;
-    until("the end to be told", || store.count(|record| matches!(record, Record::Completed { .. })) == 1).await;
+    until("the end to be told", || store.count(|record| matches!(record, Record::Completed { .. })) == 1)
+        .await;
 }
 
 /// The subscription of a session that is kept outlives the process.
@@ -230,4 +235,26 @@ async fn a_lost_connection_loses_no_message_that_waits(version: Version) {
     let mut subscriber = Client::connect(&server, &kept(version, "absent")).await;
     assert_eq!(store.count(messages), 1);
     subscriber.take("x").await;
+}
+
+/// Its packet id may name another message at once: storage must not take that for a repetition after a crash. And
+/// nobody waits for the message any more.
+async fn a_refused_message_is_forgotten_by_storage_too(version: Version) {
+    let store = Arc::new(HeldStore::default());
+    store.set_open(true);
+    let setup = Setup::new().store(Arc::clone(&store) as _);
+    let server = setup.limits(|limits| limits.queue_messages = 2).start().await;
+    let mut absent = Client::connect(&server, &kept(version, "absent")).await;
+    absent.subscribe("t", QoS::ExactlyOnce).await;
+    absent.leave().await;
+    server.until_empty().await;
+    let mut publisher = Client::connect(&server, &kept(version, "p")).await;
+    let packets = (1..=5).map(|id| at(QoS::ExactlyOnce, id, message("t", "x")));
+    publisher.send(packets.collect::<Vec<_>>()).await;
+    let released = || {
+        store.count(|record| matches!(record, Record::Released { packet_id, .. } if packet_id.as_u16() > 2))
+    };
+    until("three messages to be forgotten", || released() == 3).await;
+    let settled = |record: &Record| matches!(record, Record::Settled { messages, .. } if messages.len() == 3);
+    assert_eq!(store.count(settled), 1);
 }
