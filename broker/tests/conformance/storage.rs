@@ -25,6 +25,7 @@ scenarios! {
         a_client_whose_acknowledgements_wait_is_not_cut_off,
         a_lost_connection_loses_no_message_that_waits,
         a_refused_message_is_forgotten_by_storage_too,
+        reading_goes_on_when_storage_has_caught_up,
     }
 }
 
@@ -257,4 +258,26 @@ async fn a_refused_message_is_forgotten_by_storage_too(version: Version) {
     until("three messages to be forgotten", || released() == 3).await;
     let settled = |record: &Record| matches!(record, Record::Settled { messages, .. } if messages.len() == 3);
     assert_eq!(store.count(settled), 1);
+}
+
+/// The broker stops reading while many acknowledgements wait, and finds what came meanwhile.
+async fn reading_goes_on_when_storage_has_caught_up(version: Version) {
+    let store = Arc::new(HeldStore::default());
+    let setup = Setup::new().store(Arc::clone(&store) as _);
+    let server = setup.limits(|limits| limits.receive_maximum = 3).start().await;
+    let mut client = Client::join(&server, version, "a").await;
+    for round in 0..5 {
+        let retained = Outgoing { retain: true, ..message("t", "x") };
+        client.send((1..=3).map(|id| at(QoS::AtLeastOnce, id, retained)).collect::<Vec<_>>()).await;
+        until("the messages", || {
+            store.count(|record| matches!(record, Record::Retained(_))) == 3 * (round + 1)
+        })
+        .await;
+        client.send([0xC0, 0]).await;
+        store.catch_up();
+        for number in 1..=3 {
+            client.expect_ack(AckType::PubAck, id(number)).await;
+        }
+        client.expect(Packet::PingResp).await;
+    }
 }
