@@ -372,10 +372,13 @@ impl Connection {
                 return Err(Ending::Vacated(ReasonCode::QuotaExceeded));
             }
             let pause_ends = self.refused_until.or(stall_ends);
-            if pause_ends.is_none() {
+            // A client cannot be called silent while the broker itself does not listen.
+            let listens = pause_ends.is_none() && !self.waits_for_storage();
+            if listens {
                 self.session.handle_timeout(now).map_err(Ending::Violated)?;
             }
-            let Some(next) = pause_ends.or_else(|| self.session.poll_timeout()) else {
+            let keep_alive_ends = if listens { self.session.poll_timeout() } else { None };
+            let Some(next) = pause_ends.or(keep_alive_ends) else {
                 self.timer = None;
                 return Ok(());
             };
