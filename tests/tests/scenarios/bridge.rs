@@ -163,6 +163,26 @@ fn the_bridge_goes_on_after_the_broker_was_restarted() {
     bridge.terminate().successful();
 }
 
+/// What the broker has acknowledged is there after it was killed, bridge or no bridge.
+#[test]
+fn acknowledged_messages_survive_a_crash_of_the_broker() {
+    const MESSAGES: usize = 3_000;
+    let home = Home::new();
+    let broker = home.broker();
+    let bridge = home.bridge();
+    wait::until_equal("the subscription", &1.0, || home.metric("gaugeline_subscriptions", ""));
+    bridge.kill();
+    let numbers =
+        (0..MESSAGES).map(|number| ("sensors/meter/value".to_owned(), number.to_string().into_bytes()));
+    mqtt::publish_all(&home, "sensor", "publisher", numbers);
+    broker.kill();
+    let _broker = home.broker();
+    let _bridge = home.bridge();
+    wait_for_numbers(&home, MESSAGES);
+    let points = line_protocol::points(&home.path("telemetry"));
+    assert_eq!(points.len(), MESSAGES, "none is there twice");
+}
+
 #[test]
 fn a_refused_login_or_subscription_is_reported() {
     let home = Home::new();

@@ -152,9 +152,12 @@ fn passwd_hashes_plain_text_and_leaves_hashes_alone() {
 
 #[test]
 fn a_broker_that_cannot_start_says_why() {
-    let home = Home::new();
+    let (home, other) = (Home::new(), Home::new());
     let _broker = home.broker();
     let ended = gaugeline(&["broker", "-c", &home.argument("broker.toml")]).with_code(1);
+    assert!(ended.stderr.contains("another"), "its data is in use: {}", ended.stderr);
+    other.replace("broker.toml", &other.tls_port.to_string(), &home.tls_port.to_string());
+    let ended = gaugeline(&["broker", "-c", &other.argument("broker.toml")]).with_code(1);
     assert!(
         ended.stderr.contains(&home.tls_port.to_string()) && ended.stderr.contains("in use"),
         "{}",
