@@ -3,6 +3,7 @@
 use std::{
     net::SocketAddr,
     num::{NonZeroU16, NonZeroU32},
+    ops::Range,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -48,6 +49,24 @@ pub(crate) struct Hub {
     pub(crate) limits: Limits,
     pub(crate) settings: ServerSettings,
     pub(crate) packet_limits: codec::Limits,
+}
+
+/// What became of a run, for its publisher.
+#[derive(Debug)]
+pub(crate) struct Accepted {
+    /// Where storage must be before the messages are acknowledged.
+    pub(crate) ticket: Ticket,
+    /// With what those that were taken are acknowledged.
+    pub(crate) reason: ReasonCode,
+    /// Which messages of the run were not taken, because a queue that must not lose them is full.
+    refused: Vec<Range<usize>>,
+}
+
+impl Accepted {
+    /// Whether a message of the run was not taken.
+    pub(crate) fn refuses(&self, message: usize) -> bool {
+        self.refused.iter().any(|range| range.contains(&message))
+    }
 }
 
 impl Hub {
@@ -207,7 +226,7 @@ impl Hub {
         run: &Run<'_>,
         received: Option<(MailboxId, Vec<PacketId>)>,
         fanout: &mut Fanout,
-    ) -> (Ticket, ReasonCode) {
+    ) -> Accepted {
         let shares = run.shares();
         let (messages, ticket) =
             if self.store.keeps() { self.keep(run, &shares, received) } else { (None, Ticket::START) };
@@ -221,15 +240,13 @@ impl Hub {
         }
         if routed.dropped > 0 {
             self.count_drops(run, &routed, last.as_deref());
-            if !routed.refused.is_empty() {
-                return (ticket, ReasonCode::QuotaExceeded);
-            }
         }
+        let mut reason = ReasonCode::Success;
         if routed.receivers == 0 {
             self.metrics.messages_without_subscriber.inc_by(run.publishes.len() as u64);
-            return (ticket, ReasonCode::NoMatchingSubscribers);
+            reason = ReasonCode::NoMatchingSubscribers;
         }
-        (ticket, ReasonCode::Success)
+        Accepted { ticket, reason, refused: routed.refused.into_iter().map(|(_, range)| range).collect() }
     }
 
     /// Tells storage who has to get the run's messages, before anybody does.
@@ -267,10 +284,10 @@ impl Hub {
         let best_effort = run.publishes.first().is_some_and(|publish| publish.qos == QoS::AtMostOnce);
         let reason = if best_effort { DropReason::SlowConsumer } else { DropReason::QueueFull };
         self.metrics.messages_dropped.inc_by(reason, routed.dropped);
-        for &(session, count) in &routed.refused {
-            let refused =
-                messages.unwrap_or_default().iter().rev().take(count).map(|message| message.stamp());
-            self.store.append(Record::Settled { session, messages: refused.collect() });
+        for (session, range) in &routed.refused {
+            let refused = messages.and_then(|messages| messages.get(range.clone())).unwrap_or_default();
+            let messages = refused.iter().map(|message| message.stamp()).collect();
+            self.store.append(Record::Settled { session: *session, messages });
         }
     }
 

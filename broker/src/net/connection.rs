@@ -176,7 +176,8 @@ impl Connection {
     }
 
     fn turn(&mut self, cx: &mut Context<'_>, scratch: &mut Scratch, now: Instant) -> Result<Turn, Ending> {
-        let read = if self.may_read(cx, now) { self.read(cx, scratch, now)? } else { Turn::Idle };
+        let listens = self.may_read(cx, now);
+        let read = if listens { self.read(cx, scratch, now)? } else { Turn::Idle };
         scratch.fanout.wake();
         self.release_acknowledgements(cx);
         self.fill_output(scratch, now);
@@ -187,7 +188,9 @@ impl Connection {
         }
         let nothing_new = self.mailbox.wait(cx.waker(), self.backlog.messages, self.backlog.bytes);
         let drainable = !nothing_new && self.resent && self.backlog.is_empty();
-        let again = matches!(read, Turn::Again) || drainable || self.has_more_to_send();
+        // Nobody tells of what came while the socket was not looked at.
+        let listens_again = !listens && !self.is_paused() && self.has_room_to_read();
+        let again = matches!(read, Turn::Again) || drainable || self.has_more_to_send() || listens_again;
         Ok(if again { Turn::Again } else { Turn::Idle })
     }
 
@@ -205,8 +208,21 @@ impl Connection {
             }
             self.stall = None;
         }
-        self.out.len() < OUTPUT_BYTES_MAX
-            && self.session.acknowledgements_waiting() < usize::from(self.hub.limits.receive_maximum)
+        self.has_room_to_read()
+    }
+
+    /// Whether reading has to wait for a time to come.
+    fn is_paused(&self) -> bool {
+        self.stall.is_some() || self.refused_until.is_some()
+    }
+
+    fn has_room_to_read(&self) -> bool {
+        self.out.len() < OUTPUT_BYTES_MAX && !self.waits_for_storage()
+    }
+
+    /// Whether so many acknowledgements wait that nothing is read.
+    fn waits_for_storage(&self) -> bool {
+        self.session.acknowledgements_waiting() >= usize::from(self.hub.limits.receive_maximum)
     }
 
     /// Reads once, and handles every whole packet.
@@ -356,10 +372,13 @@ impl Connection {
                 return Err(Ending::Vacated(ReasonCode::QuotaExceeded));
             }
             let pause_ends = self.refused_until.or(stall_ends);
-            if pause_ends.is_none() {
+            // A client cannot be called silent while the broker itself does not listen.
+            let listens = pause_ends.is_none() && !self.waits_for_storage();
+            if listens {
                 self.session.handle_timeout(now).map_err(Ending::Violated)?;
             }
-            let Some(next) = pause_ends.or_else(|| self.session.poll_timeout()) else {
+            let keep_alive_ends = if listens { self.session.poll_timeout() } else { None };
+            let Some(next) = pause_ends.or(keep_alive_ends) else {
                 self.timer = None;
                 return Ok(());
             };

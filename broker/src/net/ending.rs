@@ -11,7 +11,7 @@ use gaugeline_protocol::{
 use super::connection::{Connection, Ending};
 use crate::{
     clock, log,
-    metrics::CloseReason,
+    metrics::{CloseReason, DropReason},
     router::Wire,
     sessions::{Parked, PendingWill},
     storage::Record,
@@ -76,9 +76,10 @@ impl Connection {
     /// Parks the session, hands it to the client's next connection, or ends it.
     fn return_session(&mut self, wants_will: bool, now: Instant) {
         self.tell_settled();
-        self.mailbox.set_wire(Wire::Offline);
+        let lost = self.mailbox.set_wire(Wire::Offline);
         self.return_backlog();
         let hub = Arc::clone(&self.hub);
+        hub.metrics.messages_dropped.inc_by(DropReason::SessionEnded, lost as u64);
         let negotiated = self.session.negotiated();
         let (client_id, expiry) = (negotiated.client_id.clone(), negotiated.session_expiry_seconds);
         let persistent = negotiated.is_persistent();

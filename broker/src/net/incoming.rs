@@ -185,14 +185,14 @@ impl Connection {
         let received = (exactly_once && self.mailbox.is_persistent()).then(|| {
             (self.mailbox.id(), run.publishes.iter().filter_map(|publish| publish.packet_id).collect())
         });
-        let (ticket, reason) = self.hub.route(&run, received, fanout);
-        let not_before = ticket.max(std::mem::take(&mut self.retained_at)).position();
-        if reason == ReasonCode::QuotaExceeded && !self.session.version().is_v5() {
-            self.refuse_unacknowledged(&run);
-            return;
-        }
-        for publish in &run.publishes {
-            self.acknowledge(publish, reason, not_before);
+        let accepted = self.hub.route(&run, received, fanout);
+        let not_before = accepted.ticket.max(std::mem::take(&mut self.retained_at)).position();
+        for (at, publish) in run.publishes.iter().enumerate() {
+            if accepted.refuses(at) {
+                self.refuse(publish, &run, not_before);
+            } else {
+                self.acknowledge(publish, accepted.reason, not_before);
+            }
         }
     }
 
@@ -244,16 +244,17 @@ impl Connection {
         self.session.answer(answer, ticket.position(), durable, &mut self.out);
     }
 
-    /// A queue that must not lose the messages is full, and MQTT 3 has no word for it: the client gets no
-    /// acknowledgement, waits a while, and is cut off, so that it keeps the messages and comes back.
-    fn refuse_unacknowledged(&mut self, run: &Run<'_>) {
-        for packet_id in run.publishes.iter().filter_map(|publish| publish.packet_id) {
-            // Sent again, it is to be routed again.
-            if self.session.forget_received(packet_id) && self.mailbox.is_persistent() {
-                self.hub.store.append(Record::Released { session: self.mailbox.id(), packet_id });
-            }
+    /// A queue that must not lose the message is full. MQTT 3 has no word for it: the client gets no acknowledgement,
+    /// waits a while, and is cut off, so that it keeps the message and comes back.
+    fn refuse(&mut self, publish: &Publish<'_>, run: &Run<'_>, not_before: u64) {
+        let Some(packet_id) = publish.packet_id else { return };
+        // Sent again, it is to be routed again.
+        if self.session.forget_received(packet_id) && self.mailbox.is_persistent() {
+            self.hub.store.append(Record::Released { session: self.mailbox.id(), packet_id });
         }
-        if run.publishes.iter().any(|publish| publish.packet_id.is_some()) && self.refused_until.is_none() {
+        if self.session.version().is_v5() {
+            self.acknowledge(publish, ReasonCode::QuotaExceeded, not_before);
+        } else if self.refused_until.is_none() {
             log::refused(
                 &self.identity,
                 format_args!("publish on {}: the queue of a session that gets it is full", run.topic.topic),

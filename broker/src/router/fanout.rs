@@ -4,6 +4,7 @@
 //! woken once per read batch, by [`Fanout::wake`].
 
 use std::{
+    ops::Range,
     sync::Arc,
     task::Waker,
     time::{Duration, Instant},
@@ -64,8 +65,8 @@ pub struct Routed {
     pub receivers: usize,
     /// How many copies were dropped because a mailbox was full.
     pub dropped: u64,
-    /// Of those, what storage was told of: the session, and how many messages at the end of the run.
-    pub refused: Vec<(MailboxId, usize)>,
+    /// Of those, what storage was told of, and must not be lost: the session, and which messages of the run.
+    pub refused: Vec<(MailboxId, Range<usize>)>,
     /// Older messages that had to make room.
     pub evicted: Vec<(MailboxId, Stamp)>,
 }
@@ -246,14 +247,14 @@ impl Fanout {
                 break;
             };
             if let Some(pushed) = mailbox.push_frames(wire, frames, &mut self.wakers) {
-                self.account(mailbox, pushed, false, &mut sending.routed);
+                self.account(mailbox, pushed, None, &mut sending.routed);
                 return;
             }
         }
         sending.messages();
         let Sending { messages: Some(messages), routed, .. } = sending else { return };
         let pushed = mailbox.push_messages(messages, &options, &mut self.wakers, &mut routed.evicted);
-        self.account(mailbox, pushed, kept, routed);
+        self.account(mailbox, pushed, kept.then_some(messages.len()), routed);
     }
 
     fn send_share<S: Fn() -> Stamp>(&mut self, share: &Share, sending: &mut Sending<'_, '_, S>) {
@@ -263,15 +264,23 @@ impl Fanout {
         let Sending { messages: Some(messages), routed, .. } = sending else { return };
         let Some(message) = messages.get(*message..=*message) else { return };
         let pushed = mailbox.push_messages(message, options, &mut self.wakers, &mut routed.evicted);
-        self.account(mailbox, pushed, mailbox.keeps(options.qos), routed);
+        let kept_until = mailbox.keeps(options.qos).then_some(share.message + 1);
+        self.account(mailbox, pushed, kept_until, routed);
     }
 
-    fn account(&mut self, mailbox: &Arc<Mailbox>, pushed: Pushed, kept: bool, routed: &mut Routed) {
+    /// What found no room is the last of what was pushed. `kept_until` is where in the run that ends, if it is kept.
+    fn account(
+        &mut self,
+        mailbox: &Arc<Mailbox>,
+        pushed: Pushed,
+        kept_until: Option<usize>,
+        routed: &mut Routed,
+    ) {
         if pushed.dropped > 0 {
             routed.dropped += u64::from(pushed.dropped);
-            if kept {
-                routed.refused.push((mailbox.id(), pushed.dropped as usize));
-            }
+            routed.refused.extend(
+                kept_until.map(|end| (mailbox.id(), end.saturating_sub(pushed.dropped as usize)..end)),
+            );
         }
         if pushed.stall && self.stalled.is_none() {
             self.stalled = Some(Arc::clone(mailbox));

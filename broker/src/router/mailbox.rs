@@ -600,3 +600,6 @@ fn wake_all(wakers: Vec<Waker>) {
         waker.wake();
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -246,3 +246,6 @@ impl Registry {
         self.shards.get(at).unwrap_or_else(|| unreachable!("a shard of every hash"))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -43,5 +43,6 @@ mod storage;
 mod subscriptions;
 mod support;
 mod takeover;
+mod tls;
 mod topic_alias;
 mod wills;

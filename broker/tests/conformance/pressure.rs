@@ -18,7 +18,10 @@ scenarios! {
         every_message_is_sent_or_counted_as_dropped,
         a_publisher_that_does_not_read_its_acknowledgements_is_held_up,
     }
-    v5 { what_found_room_in_a_full_queue_is_acknowledged }
+    v5 {
+        what_found_room_in_a_full_queue_is_acknowledged,
+        only_the_messages_of_a_full_member_are_refused,
+    }
     v3 { what_found_no_room_is_not_acknowledged }
 }
 
@@ -148,6 +151,35 @@ async fn what_found_room_in_a_full_queue_is_acknowledged(version: Version) {
         assert_eq!(publisher.expect_answer(AckType::PubAck, packet_id).await, expected);
     }
     publisher.ping().await;
+}
+
+/// One member of a group has room and the other has not: every second message is refused.
+async fn only_the_messages_of_a_full_member_are_refused(version: Version) {
+    let server = Setup::new().limits(|limits| limits.queue_messages = 4).start().await;
+    for name in ["full", "empty"] {
+        let mut member = Client::connect(&server, &kept(version, name)).await;
+        member.subscribe("$share/g/t", QoS::AtLeastOnce).await;
+        if name == "full" {
+            member.subscribe("full", QoS::AtLeastOnce).await;
+        }
+        member.leave().await;
+    }
+    server.until_empty().await;
+    let mut publisher = Client::join(&server, version, "p").await;
+    for _ in 0..4 {
+        publisher.publish(QoS::AtLeastOnce, message("full", "x")).await;
+    }
+    let packets = (1..=6).map(|id| at(QoS::ExactlyOnce, id, message("t", "y")));
+    publisher.send(packets.collect::<Vec<_>>()).await;
+    let mut refused = Vec::new();
+    for id in 1..=6 {
+        let reason = publisher.expect_answer(AckType::PubRec, PacketId::new(id).unwrap()).await;
+        refused.push(reason == ReasonCode::QuotaExceeded);
+    }
+    assert_eq!(refused.iter().filter(|refused| **refused).count(), 3);
+    assert!(refused.windows(2).all(|pair| pair[0] != pair[1]), "{refused:?}");
+    let mut empty = Client::connect(&server, &kept(version, "empty")).await;
+    assert_eq!(empty.collect().await.len(), 3);
 }
 
 /// Those clients cannot be told; they keep what was not acknowledged, and are sent away to try again.

@@ -24,6 +24,8 @@ scenarios! {
         one_client_that_waits_does_not_hold_up_another,
         a_client_whose_acknowledgements_wait_is_not_cut_off,
         a_lost_connection_loses_no_message_that_waits,
+        a_refused_message_is_forgotten_by_storage_too,
+        reading_goes_on_when_storage_has_caught_up,
     }
 }
 
@@ -146,7 +148,6 @@ async fn each_step_of_qos_2_waits_for_storage(version: Version) {
     publisher.expect_ack(AckType::PubComp, id(1)).await;
 
     let mut subscriber = Client::connect(&server, &kept(version, "absent")).await;
-    store.catch_up();
     // The packet id that the client sees must be safe.
     until("the packet id to be told", || store.count(|record| matches!(record, Record::Sent { .. })) == 1)
         .await;
@@ -235,4 +236,48 @@ async fn a_lost_connection_loses_no_message_that_waits(version: Version) {
     let mut subscriber = Client::connect(&server, &kept(version, "absent")).await;
     assert_eq!(store.count(messages), 1);
     subscriber.take("x").await;
+}
+
+/// Its packet id may name another message at once: storage must not take that for a repetition after a crash. And
+/// nobody waits for the message any more.
+async fn a_refused_message_is_forgotten_by_storage_too(version: Version) {
+    let store = Arc::new(HeldStore::default());
+    store.set_open(true);
+    let setup = Setup::new().store(Arc::clone(&store) as _);
+    let server = setup.limits(|limits| limits.queue_messages = 2).start().await;
+    let mut absent = Client::connect(&server, &kept(version, "absent")).await;
+    absent.subscribe("t", QoS::ExactlyOnce).await;
+    absent.leave().await;
+    server.until_empty().await;
+    let mut publisher = Client::connect(&server, &kept(version, "p")).await;
+    let packets = (1..=5).map(|id| at(QoS::ExactlyOnce, id, message("t", "x")));
+    publisher.send(packets.collect::<Vec<_>>()).await;
+    let released = || {
+        store.count(|record| matches!(record, Record::Released { packet_id, .. } if packet_id.as_u16() > 2))
+    };
+    until("three messages to be forgotten", || released() == 3).await;
+    let settled = |record: &Record| matches!(record, Record::Settled { messages, .. } if messages.len() == 3);
+    assert_eq!(store.count(settled), 1);
+}
+
+/// The broker stops reading while many acknowledgements wait, and finds what came meanwhile.
+async fn reading_goes_on_when_storage_has_caught_up(version: Version) {
+    let store = Arc::new(HeldStore::default());
+    let setup = Setup::new().store(Arc::clone(&store) as _);
+    let server = setup.limits(|limits| limits.receive_maximum = 3).start().await;
+    let mut client = Client::join(&server, version, "a").await;
+    for round in 0..5 {
+        let retained = Outgoing { retain: true, ..message("t", "x") };
+        client.send((1..=3).map(|id| at(QoS::AtLeastOnce, id, retained)).collect::<Vec<_>>()).await;
+        until("the messages", || {
+            store.count(|record| matches!(record, Record::Retained(_))) == 3 * (round + 1)
+        })
+        .await;
+        client.send([0xC0, 0]).await;
+        store.catch_up();
+        for number in 1..=3 {
+            client.expect_ack(AckType::PubAck, id(number)).await;
+        }
+        client.expect(Packet::PingResp).await;
+    }
 }

@@ -308,6 +308,14 @@ impl Client {
         assert_eq!(self.next().await, None);
     }
 
+    /// The stream ends without MQTT: with TLS alerts, an error, or nothing at all.
+    pub(crate) async fn expect_no_service(&mut self) {
+        in_time("the end", async {
+            while self.stream.read_buf(&mut self.received).await.is_ok_and(|read| read > 0) {}
+        })
+        .await;
+    }
+
     /// Leaves with DISCONNECT, and waits until the broker has closed too.
     pub(crate) async fn leave(self) {
         self.leave_with(Disconnect::new(ReasonCode::Success)).await;

@@ -3,6 +3,7 @@
 mod client;
 mod encode;
 mod log;
+mod pki;
 mod server;
 mod store;
 
@@ -17,6 +18,7 @@ use gaugeline_protocol::{
 pub(crate) use client::Client;
 pub(crate) use encode::Encode;
 pub(crate) use log::Log;
+pub(crate) use pki::{Pki, dial, dial_and_connect};
 pub(crate) use server::{Server, Setup};
 pub(crate) use store::HeldStore;
 
