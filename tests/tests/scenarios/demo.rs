@@ -9,8 +9,7 @@ const SENSORS: usize = 20;
 #[test]
 fn up_demo_alone_writes_growing_valid_line_protocol_and_is_ready() {
     let home = Home::empty();
-    let up = home.start_up(&["--demo"]);
-    home.wait_until_ready();
+    let up = home.up(&["--demo"]);
     let health = http::get(home.admin_port, "/healthz").unwrap();
     assert_eq!((health.status, health.body.as_str()), (200, "ok\n"));
 
