@@ -14,7 +14,6 @@ use tracing::error;
 
 use crate::{
     batch::{Batch, Message, Policy},
-    clock,
     config::{BatchConfig, LimitsConfig},
     delivery::Delivery,
     mapping::{Mapper, Rule},
@@ -96,8 +95,8 @@ impl Pipeline {
 
     /// Whether there is room for another message.
     pub(crate) fn has_room(&self) -> bool {
-        self.closed_messages + self.open.messages() < self.limits.messages_in_flight.get()
-            && self.closed_bytes + self.open.bytes() < self.limits.bytes_in_flight.get()
+        let (messages, bytes) = self.in_flight();
+        messages < self.limits.messages_in_flight.get() && bytes < self.limits.bytes_in_flight.get()
     }
 
     /// The number up to which every message is safe. Never decreases.
@@ -106,6 +105,7 @@ impl Pipeline {
     }
 
     /// The number of the last message that was taken.
+    #[cfg(test)]
     pub(crate) fn last_arrival(&self) -> Arrival {
         self.arrivals
     }
@@ -211,10 +211,17 @@ impl Pipeline {
         self.report();
     }
 
-    fn report(&self) {
+    /// Brings the gauges up to date: after each read, not after each message.
+    pub(crate) fn report(&self) {
         let metrics = &self.delivery.metrics;
-        metrics.messages_in_flight.set(i64::try_from(self.closed_messages).unwrap_or(i64::MAX));
-        metrics.bytes_in_flight.set(i64::try_from(self.closed_bytes).unwrap_or(i64::MAX));
+        let (messages, bytes) = self.in_flight();
+        metrics.messages_in_flight.set(i64::try_from(messages).unwrap_or(i64::MAX));
+        metrics.bytes_in_flight.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+    }
+
+    /// Messages and bytes that are not safe.
+    fn in_flight(&self) -> (usize, usize) {
+        (self.closed_messages + self.open.messages(), self.closed_bytes + self.open.bytes())
     }
 }
 

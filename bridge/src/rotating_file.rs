@@ -118,7 +118,7 @@ impl RotatingFile {
         let whole = whole_lines(&mut file)?;
         file.set_len(whole)?;
         let day = match file.metadata()?.modified() {
-            Ok(modified) if whole > 0 => Timestamp::try_from(modified).map_or(today, |at| date(at)),
+            Ok(modified) if whole > 0 => Timestamp::try_from(modified).map_or(today, date),
             _ => today,
         };
         file.seek(SeekFrom::Start(whole))?;

@@ -13,13 +13,17 @@ use gaugeline_broker::{
     metrics::MetricsSource,
 };
 use prometheus_client::registry::Registry;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use crate::{failure::Failure, logging, signals::Shutdown};
 
 /// How long the bridge may take to write what it has received when the program ends. What is not written by then
 /// is not acknowledged: the broker keeps it.
 pub(crate) const SHUTDOWN_TIME_MAX: Duration = Duration::from_secs(20);
+/// The same while the sink does not take anything: it is unlikely to start now, and nothing is lost by leaving.
+const SHUTDOWN_TIME_MAX_UNREADY: Duration = Duration::from_secs(3);
+/// How long the end may take before the user is told why.
+const SHUTDOWN_SILENCE: Duration = Duration::from_secs(1);
 /// How often `/readyz` learns about the bridge.
 const READINESS_INTERVAL: Duration = Duration::from_millis(250);
 
@@ -72,13 +76,23 @@ async fn serve(config: Config, admin: Option<SocketAddr>) -> Result<(), Failure>
     Ok(())
 }
 
-/// Ends the bridge and says whether it could write everything.
+/// Ends the bridge, and says what takes long and whether everything could be written.
 pub(crate) async fn stop(bridge: Bridge) {
-    if !bridge.shutdown(SHUTDOWN_TIME_MAX).await {
-        tracing::warn!(
-            "not everything that was received could be written within {SHUTDOWN_TIME_MAX:?}; the rest is not \
-             acknowledged, and the broker will send it again"
-        );
+    let is_ready = bridge.readiness().is_ready();
+    let time_max = if is_ready { SHUTDOWN_TIME_MAX } else { SHUTDOWN_TIME_MAX_UNREADY };
+    let explanation = async {
+        sleep(SHUTDOWN_SILENCE).await;
+        eprintln!("Writing what was received; this may take up to {} s.", time_max.as_secs());
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        () = explanation => {}
+        is_safe = bridge.shutdown(time_max) => if !is_safe {
+            tracing::warn!(
+                "not everything that was received could be written; the rest is not acknowledged, and the broker \
+                 will send it again"
+            );
+        },
     }
 }
 

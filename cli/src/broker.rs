@@ -24,11 +24,29 @@ pub(crate) struct Arguments {
     /// The broker's configuration, as `gaugeline init` creates it
     #[arg(short = 'c', long, value_name = "FILE")]
     config: PathBuf,
+
+    #[command(flatten)]
+    storage: StorageArguments,
+}
+
+/// What can be decided about storage for one start.
+#[derive(Debug, Default, clap::Args)]
+pub(crate) struct StorageArguments {
+    /// Start though the disk has lost acknowledged data: move the damaged files aside and keep what can be read
+    #[arg(long)]
+    accept_storage_loss: bool,
+}
+
+impl StorageArguments {
+    pub(crate) fn apply(&self, config: &mut Config) {
+        config.persistence.accept_damage = self.accept_storage_loss;
+    }
 }
 
 /// Runs the subcommand.
 pub(crate) fn run(arguments: &Arguments, logging: &logging::Arguments) -> Result<(), Failure> {
-    let config = Config::load(&arguments.config).map_err(Failure::configuration)?;
+    let mut config = Config::load(&arguments.config).map_err(Failure::configuration)?;
+    arguments.storage.apply(&mut config);
     logging.install(config.log.as_str())?;
     files_open::raise_limit();
     crate::runtime()?.block_on(serve(&config))

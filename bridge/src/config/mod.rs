@@ -198,10 +198,9 @@ impl Config {
             },
             dead_letter: DeadLetterConfig {
                 directory: source.resolve(
-                    raw.dead_letter
+                    &raw.dead_letter
                         .directory
-                        .as_ref()
-                        .map_or(Path::new("dead-letter"), |path| path.get_ref()),
+                        .map_or_else(|| "dead-letter".into(), toml::Spanned::into_inner),
                 ),
                 bytes: source.number("bytes", raw.dead_letter.bytes, 100 << 20, 1 << 20..=1 << 50)?,
             },

@@ -129,7 +129,7 @@ impl Source<'_> {
 
     /// A path in the file is relative to the file.
     pub(super) fn resolve(&self, path: &Path) -> PathBuf {
-        self.path.parent().unwrap_or(Path::new("")).join(path)
+        self.path.parent().map_or_else(|| path.to_owned(), |parent| parent.join(path))
     }
 
     /// A file that has to exist.

@@ -10,6 +10,7 @@ use std::{num::NonZeroUsize, path::PathBuf, time::Duration};
 
 use super::*;
 use crate::{
+    clock,
     config::{DeadLetterConfig, InfluxApi, InfluxConfig, SinkConfig},
     dead_letter::DeadLetters,
     mapping::{Reason, RuleConfig},
@@ -90,10 +91,6 @@ impl Rig {
             .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap())
             .map(|letter| (field(&letter, "topic"), field(&letter, "reason")))
             .collect()
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.directory.path().join(name)
     }
 }
 

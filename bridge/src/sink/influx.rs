@@ -3,7 +3,7 @@
 //! The precision is always nanoseconds: it is the one word that all versions understand alike, and lines always carry
 //! their time. Secrets are read from their files and read again when the server refuses them.
 
-use std::{error::Error as _, fmt::Write as _, io::Write as _};
+use std::{error::Error as _, io::Write as _};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use bytes::Bytes;
@@ -113,11 +113,8 @@ impl InfluxSink {
             .headers()
             .get(RETRY_AFTER)
             .and_then(|header| parse_retry_after(header.to_str().ok()?, clock::unix_nanoseconds()));
-        let body = match read_bounded(response).await {
-            Ok(body) => body,
-            // Whatever the body would have said, the status counts.
-            Err(_) => Vec::new(),
-        };
+        // Should the body break off, the status still counts.
+        let body = read_bounded(response).await.unwrap_or_default();
         match classify(self.api, status, &body) {
             Verdict::Transient(transient) => Verdict::Transient(Transient { retry_after, ..transient }),
             other => other,
@@ -233,8 +230,8 @@ fn failed(error: &reqwest::Error) -> Verdict {
     }
     let mut source = error.source();
     while let Some(cause) = source {
-        // Writing to a String does not fail.
-        let _: std::fmt::Result = write!(detail, ": {cause}");
+        detail.push_str(": ");
+        detail.push_str(&cause.to_string());
         source = cause.source();
     }
     let suspicious = !error.is_connect() && !error.is_timeout();

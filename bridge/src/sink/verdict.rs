@@ -249,79 +249,85 @@ mod tests {
         }
     }
 
+    #[derive(Debug, PartialEq)]
+    enum Kind {
+        Written,
+        Transient,
+        Suspicious,
+        Held(Held),
+        TooLarge,
+        Refused { understood: bool },
+    }
+
     /// Answers of 1.6.7 as observed, of 2.7 and 3 as in their sources.
+    const ANSWERS: &[(Api, u16, &str, Kind)] = &[
+        (Api::V1, 204, "", Kind::Written),
+        (Api::V3, 200, "", Kind::Written),
+        (Api::V1, 404, r#"{"error":"database not found: \"nope\""}"#, Kind::Held(Held::Missing)),
+        (Api::V1, 404, "404 page not found\n", Kind::Held(Held::Missing)),
+        (Api::V1, 400, r#"{"error":"database is required"}"#, Kind::Held(Held::Configuration)),
+        (Api::V1, 500, r#"{"error":"retention policy not found: nope"}"#, Kind::Held(Held::Configuration)),
+        (Api::V1, 413, r#"{"error":"Request Entity Too Large"}"#, Kind::TooLarge),
+        (Api::V1, 401, r#"{"error":"authorization failed"}"#, Kind::Held(Held::Credentials)),
+        (
+            Api::V1,
+            403,
+            r#"{"error":"\"grafana\" user is not authorized to write to database \"iot\""}"#,
+            Kind::Held(Held::Permission),
+        ),
+        (Api::V1, 503, "request throttled, queue full\n", Kind::Transient),
+        (Api::V1, 400, r#"{"error":"unexpected EOF"}"#, Kind::Refused { understood: false }),
+        (Api::V1, 500, r#"{"error":"engine: no space left on device"}"#, Kind::Suspicious),
+        (
+            Api::V2,
+            401,
+            r#"{"code":"unauthorized","message":"unauthorized access"}"#,
+            Kind::Held(Held::Credentials),
+        ),
+        (
+            Api::V2,
+            403,
+            r#"{"code":"forbidden","message":"insufficient permissions for write"}"#,
+            Kind::Held(Held::Permission),
+        ),
+        (
+            Api::V2,
+            404,
+            r#"{"code":"not found","message":"bucket \"x\" not found"}"#,
+            Kind::Held(Held::Missing),
+        ),
+        (
+            Api::V2,
+            413,
+            r#"{"code":"request too large","message":"unable to read data: points batch is too large"}"#,
+            Kind::TooLarge,
+        ),
+        (Api::V2, 429, "", Kind::Transient),
+        (Api::V2, 503, "", Kind::Transient),
+        (Api::V2, 408, "", Kind::Transient),
+        (Api::V3, 401, "", Kind::Held(Held::Credentials)),
+        (
+            Api::V3,
+            422,
+            r#"{"error":"Adding a new database would exceed limit of 5 databases"}"#,
+            Kind::Held(Held::Configuration),
+        ),
+        (Api::V3, 413, "max request size (10485760 bytes) exceeded", Kind::TooLarge),
+        (Api::V3, 500, "max request size (10485760 bytes) exceeded", Kind::TooLarge),
+        (
+            Api::V3,
+            500,
+            "body content is not valid utf8: invalid utf-8 sequence from index 42",
+            Kind::Refused { understood: true },
+        ),
+        (Api::V3, 302, "", Kind::Held(Held::Configuration)),
+        (Api::V3, 418, "teapot", Kind::Refused { understood: false }),
+    ];
+
     #[test]
     fn answers_about_everything() {
-        use Held::{Configuration, Credentials, Missing, Permission};
-        #[derive(Debug, PartialEq)]
-        enum Kind {
-            Written,
-            Transient,
-            Suspicious,
-            Held(Held),
-            TooLarge,
-            Refused { understood: bool },
-        }
-        let not_found = "404 page not found\n";
-        for (api, status, body, expected) in [
-            (Api::V1, 204, "", Kind::Written),
-            (Api::V3, 200, "", Kind::Written),
-            (Api::V1, 404, r#"{"error":"database not found: \"nope\""}"#, Kind::Held(Missing)),
-            (Api::V1, 404, not_found, Kind::Held(Missing)),
-            (Api::V1, 400, r#"{"error":"database is required"}"#, Kind::Held(Configuration)),
-            (Api::V1, 500, r#"{"error":"retention policy not found: nope"}"#, Kind::Held(Configuration)),
-            (Api::V1, 413, r#"{"error":"Request Entity Too Large"}"#, Kind::TooLarge),
-            (Api::V1, 401, r#"{"error":"authorization failed"}"#, Kind::Held(Credentials)),
-            (
-                Api::V1,
-                403,
-                r#"{"error":"\"grafana\" user is not authorized to write to database \"iot\""}"#,
-                Kind::Held(Permission),
-            ),
-            (Api::V1, 503, "request throttled, queue full\n", Kind::Transient),
-            (Api::V1, 400, r#"{"error":"unexpected EOF"}"#, Kind::Refused { understood: false }),
-            (Api::V1, 500, r#"{"error":"engine: no space left on device"}"#, Kind::Suspicious),
-            (
-                Api::V2,
-                401,
-                r#"{"code":"unauthorized","message":"unauthorized access"}"#,
-                Kind::Held(Credentials),
-            ),
-            (
-                Api::V2,
-                403,
-                r#"{"code":"forbidden","message":"insufficient permissions for write"}"#,
-                Kind::Held(Permission),
-            ),
-            (Api::V2, 404, r#"{"code":"not found","message":"bucket \"x\" not found"}"#, Kind::Held(Missing)),
-            (
-                Api::V2,
-                413,
-                r#"{"code":"request too large","message":"unable to read data: points batch is too large"}"#,
-                Kind::TooLarge,
-            ),
-            (Api::V2, 429, "", Kind::Transient),
-            (Api::V2, 503, "", Kind::Transient),
-            (Api::V2, 408, "", Kind::Transient),
-            (Api::V3, 401, "", Kind::Held(Credentials)),
-            (
-                Api::V3,
-                422,
-                r#"{"error":"Adding a new database would exceed limit of 5 databases"}"#,
-                Kind::Held(Configuration),
-            ),
-            (Api::V3, 413, "max request size (10485760 bytes) exceeded", Kind::TooLarge),
-            (Api::V3, 500, "max request size (10485760 bytes) exceeded", Kind::TooLarge),
-            (
-                Api::V3,
-                500,
-                "body content is not valid utf8: invalid utf-8 sequence from index 42",
-                Kind::Refused { understood: true },
-            ),
-            (Api::V3, 302, "", Kind::Held(Configuration)),
-            (Api::V3, 418, "teapot", Kind::Refused { understood: false }),
-        ] {
-            let found = match classify(api, status, body.as_bytes()) {
+        for (api, status, body, expected) in ANSWERS {
+            let found = match classify(*api, *status, body.as_bytes()) {
                 Verdict::Written => Kind::Written,
                 Verdict::Transient(transient) if transient.suspicious => Kind::Suspicious,
                 Verdict::Transient(_) => Kind::Transient,
@@ -329,7 +335,7 @@ mod tests {
                 Verdict::TooLarge { .. } => Kind::TooLarge,
                 Verdict::Refused(refusal) => Kind::Refused { understood: refusal.understood },
             };
-            assert_eq!(found, expected, "{api:?} {status} {body}");
+            assert_eq!(found, *expected, "{api:?} {status} {body}");
         }
     }
 

@@ -15,7 +15,7 @@ const START_SECONDS_MAX: u32 = 60;
 
 /// A program by its name, if it is installed. Without it the test has nothing to say: it fails where servers are
 /// required, and says so elsewhere.
-pub fn installed(program: &str) -> bool {
+pub(crate) fn installed(program: &str) -> bool {
     let paths = std::env::var_os("PATH").unwrap_or_default();
     let found =
         std::env::split_paths(&paths).chain(["/usr/sbin".into()]).any(|path| path.join(program).exists());
@@ -28,12 +28,12 @@ pub fn installed(program: &str) -> bool {
 }
 
 /// A port that was free a moment ago.
-pub fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port()
 }
 
 /// Waits until the port answers, or the child has ended.
-pub fn wait_for_port(port: u16, child: &mut Child) {
+pub(crate) fn wait_for_port(port: u16, child: &mut Child) {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     for _ in 0..START_SECONDS_MAX * 50 {
         if TcpStream::connect_timeout(&address, Duration::from_secs(1)).is_ok() {
@@ -49,7 +49,7 @@ pub fn wait_for_port(port: u16, child: &mut Child) {
 
 /// A child that ends with its handle.
 #[derive(Debug)]
-pub struct Server(pub Child);
+pub(crate) struct Server(pub(crate) Child);
 
 impl Drop for Server {
     fn drop(&mut self) {
@@ -60,21 +60,21 @@ impl Drop for Server {
 
 /// An InfluxDB 1.x.
 #[derive(Debug)]
-pub struct Influxd {
-    pub directory: TempDir,
-    pub port: u16,
+pub(crate) struct Influxd {
+    pub(crate) directory: TempDir,
+    pub(crate) port: u16,
     environment: Vec<(&'static str, String)>,
     server: Option<Server>,
 }
 
 impl Influxd {
     /// Starts one, unless it is not installed.
-    pub fn start() -> Option<Self> {
+    pub(crate) fn start() -> Option<Self> {
         Self::start_with(&[])
     }
 
     /// Starts one with more environment variables of its configuration.
-    pub fn start_with(environment: &[(&'static str, &str)]) -> Option<Self> {
+    pub(crate) fn start_with(environment: &[(&'static str, &str)]) -> Option<Self> {
         if !installed("influxd") {
             return None;
         }
@@ -86,7 +86,7 @@ impl Influxd {
     }
 
     /// Starts it again, on the same port and data.
-    pub fn restart(&mut self) {
+    pub(crate) fn restart(&mut self) {
         self.stop();
         let data = self.directory.path();
         let path = |name: &str| data.join(name).display().to_string();
@@ -112,21 +112,21 @@ impl Influxd {
     }
 
     /// Stops it the hard way.
-    pub fn stop(&mut self) {
+    pub(crate) fn stop(&mut self) {
         self.server = None;
     }
 
-    pub fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
     }
 
     /// The answer to a query, as JSON.
-    pub async fn query(&self, database: &str, query: &str) -> serde_json::Value {
+    pub(crate) async fn query(&self, database: &str, query: &str) -> serde_json::Value {
         self.query_as(database, query, None).await
     }
 
     /// The answer to a query of a user.
-    pub async fn query_as(
+    pub(crate) async fn query_as(
         &self,
         database: &str,
         query: &str,
@@ -145,21 +145,21 @@ impl Influxd {
     }
 
     /// The rows of the first series, without their times.
-    pub async fn rows(&self, database: &str, query: &str) -> Vec<Vec<serde_json::Value>> {
+    pub(crate) async fn rows(&self, database: &str, query: &str) -> Vec<Vec<serde_json::Value>> {
         let answer = self.query(database, query).await;
         let values = answer["results"][0]["series"][0]["values"].as_array().cloned().unwrap_or_default();
         values.into_iter().map(|row| row.as_array().unwrap()[1..].to_vec()).collect()
     }
 
     /// How many points a measurement has.
-    pub async fn count(&self, database: &str, measurement: &str, field: &str) -> u64 {
+    pub(crate) async fn count(&self, database: &str, measurement: &str, field: &str) -> u64 {
         let query = format!("SELECT count(\"{field}\") FROM \"{measurement}\"");
         self.rows(database, &query).await.first().map_or(0, |row| row[0].as_u64().unwrap())
     }
 }
 
 /// The text of all files in a directory whose names end so.
-pub fn read_all(directory: &Path, extension: &str) -> String {
+pub(crate) fn read_all(directory: &Path, extension: &str) -> String {
     let mut text = String::new();
     for entry in std::fs::read_dir(directory).unwrap() {
         let path = entry.unwrap().path();

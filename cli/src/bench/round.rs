@@ -32,7 +32,7 @@ const TICK: Duration = Duration::from_millis(10);
 const STALLED_OPENING: Duration = Duration::from_secs(10);
 const STALLED_DRAINING: Duration = Duration::from_secs(2);
 /// Most time that messages may take to arrive after the last was published.
-const DRAINING_MAX: Duration = Duration::from_secs(120);
+const DRAINING_MAX: Duration = Duration::from_secs(600);
 /// The closed loop waits so long for a delivery before it takes what is missing for lost.
 const STALLED_LOOP: Duration = Duration::from_millis(250);
 
@@ -269,6 +269,8 @@ impl<'a> Supervisor<'a> {
             let is_waiting = self.plan.outstanding.is_some() && self.shared.awaited(self.plan) > 0;
             if delivered.still(self.shared.delivered.load(Relaxed), now) > STALLED_LOOP && is_waiting {
                 self.shared.forgive(self.plan);
+                // Not again before the same time has passed: a broker that pauses is not to be flooded.
+                delivered.since = now;
             }
             let still = opened.still(self.shared.opened.load(Relaxed), now);
             if matches!(self.kind, Kind::Visit(..)) && still > STALLED_OPENING {

@@ -26,7 +26,7 @@ use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 use crate::{
     bridge::{self, BridgeMetrics, Monitor},
-    broker,
+    broker::{self, StorageArguments},
     failure::Failure,
     files_open,
     init::{self, BRIDGE_CONFIG, BROKER_CONFIG, HostName},
@@ -69,6 +69,8 @@ pub(crate) struct Arguments {
     destination: destination::Arguments,
     #[command(flatten)]
     ports: ports::Arguments,
+    #[command(flatten)]
+    storage: StorageArguments,
 }
 
 /// Runs the subcommand.
@@ -82,6 +84,7 @@ pub(crate) fn run(arguments: &Arguments, logging: &logging::Arguments) -> Result
     let mut broker_config =
         BrokerConfig::load(&directory.join(BROKER_CONFIG)).map_err(Failure::configuration)?;
     arguments.ports.apply(&mut broker_config)?;
+    arguments.storage.apply(&mut broker_config);
     let mut bridge_config =
         BridgeConfig::load(&directory.join(BRIDGE_CONFIG)).map_err(Failure::configuration)?;
     if let Some(sink) = destination.sink()? {

@@ -62,7 +62,9 @@ fn set(
 
 #[cfg(test)]
 mod tests {
-    use gaugeline_broker::config::{Limits, LogLevel, TlsConfig, TlsVersions};
+    use gaugeline_broker::config::{
+        DeliveryConfig, Limits, LogLevel, Persistence, PersistenceConfig, TlsConfig, TlsVersions,
+    };
 
     use super::*;
 
@@ -86,6 +88,12 @@ mod tests {
             log: LogLevel::default(),
             listeners: binds.iter().map(listener).collect(),
             limits: Limits::default(),
+            delivery: DeliveryConfig::default(),
+            persistence: PersistenceConfig {
+                mode: Persistence::Off,
+                directory: "data".into(),
+                accept_damage: false,
+            },
         }
     }
 

@@ -6,6 +6,7 @@
 
 mod inbound;
 
+mod model;
 mod negotiation;
 mod outbound;
 mod support;

@@ -4,6 +4,7 @@ mod client;
 mod encode;
 mod log;
 mod server;
+mod store;
 
 use std::{future::Future, num::NonZeroU16, time::Duration};
 
@@ -17,6 +18,7 @@ pub(crate) use client::Client;
 pub(crate) use encode::Encode;
 pub(crate) use log::Log;
 pub(crate) use server::{Server, Setup};
+pub(crate) use store::HeldStore;
 
 /// How long anything may take before a test fails. Far more than needed on an idle machine.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(10);

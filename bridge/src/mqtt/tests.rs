@@ -1,0 +1,307 @@
+//! The source before a broker that does what a test says, byte for byte; the sink are files.
+
+use std::net::SocketAddr;
+
+use gaugeline_protocol::{
+    PacketId, QoS,
+    codec::{Frame, frame},
+    packet::{ConnAck, ConnAckProperties, Outgoing, RetainHandling, SubAck, Subscribe},
+};
+use tokio::net::{TcpListener, TcpStream};
+
+use super::*;
+use crate::{Bridge, Config};
+
+/// The broker's end of a connection.
+struct Broker {
+    stream: TcpStream,
+    input: BytesMut,
+}
+
+impl Broker {
+    /// Takes the bridge's connection.
+    async fn accept(listener: &TcpListener) -> Self {
+        let (stream, _) = listener.accept().await.unwrap();
+        Self { stream, input: BytesMut::new() }
+    }
+
+    /// Takes its CONNECT and answers it.
+    async fn log_in(&mut self, session_present: bool) -> Connect {
+        let connect = self.next(|frame| Connect::decode(frame, &Limits::default()).unwrap()).await;
+        let connack = ConnAck {
+            session_present,
+            reason: ReasonCode::Success,
+            properties: ConnAckProperties::default(),
+        };
+        self.send(|out| connack.encode(Version::V5, out).unwrap()).await;
+        connect
+    }
+
+    /// Takes its SUBSCRIBE and answers it.
+    async fn subscribe(&mut self, reasons: &[ReasonCode]) -> Subscribe {
+        let subscribe = self
+            .next(|frame| match packet::decode(Version::V5, frame, &Limits::default()).unwrap() {
+                Packet::Subscribe(subscribe) => subscribe,
+                other => panic!("{other:?}"),
+            })
+            .await;
+        let ack = SubAck {
+            packet_id: subscribe.packet_id,
+            reasons: reasons.to_vec(),
+            reason_string: None,
+            user_properties: Vec::new(),
+        };
+        self.send(|out| ack.encode(Version::V5, out).unwrap()).await;
+        subscribe
+    }
+
+    async fn publish(&mut self, id: u16, dup: bool, payload: &str, received: Option<&str>) {
+        let outgoing = Outgoing {
+            dup,
+            qos: QoS::AtLeastOnce,
+            topic: "sensors/d1/t",
+            packet_id: PacketId::new(id),
+            payload: payload.as_bytes(),
+            user_property: received.map(|received| (RECEIVED_PROPERTY, received)),
+            ..Outgoing::default()
+        };
+        self.send(|out| {
+            outgoing.encode(Version::V5, out).unwrap();
+        })
+        .await;
+    }
+
+    /// The identifier of the next PUBACK.
+    async fn acknowledged(&mut self) -> u16 {
+        self.next(|frame| match packet::decode(Version::V5, frame, &Limits::default()).unwrap() {
+            Packet::PubAck(ack) => ack.packet_id.as_u16(),
+            other => panic!("{other:?}"),
+        })
+        .await
+    }
+
+    async fn next<T>(&mut self, read: impl FnOnce(&Frame<'_>) -> T) -> T {
+        loop {
+            if let Some(frame) = frame(&self.input, usize::MAX).unwrap() {
+                let (value, len) = (read(&frame), frame.len);
+                self.input.advance(len);
+                return value;
+            }
+            assert_ne!(self.stream.read_buf(&mut self.input).await.unwrap(), 0, "the bridge closed");
+        }
+    }
+
+    async fn send(&mut self, encode: impl FnOnce(&mut BytesMut)) {
+        let mut out = BytesMut::new();
+        encode(&mut out);
+        self.stream.write_all(&out).await.unwrap();
+    }
+}
+
+/// A bridge and the broker that it is told to use.
+struct Rig {
+    listener: TcpListener,
+    bridge: Bridge,
+    directory: tempfile::TempDir,
+}
+
+impl Rig {
+    async fn start(more: &str) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address: SocketAddr = listener.local_addr().unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let text = format!(
+            "[mqtt]\nurl = \"mqtt://{address}\"\ntopics = [\"sensors/#\", \"plant/#\"]\n{more}\n\
+             [[rule]]\ntopic = \"sensors/{{device}}/{{field}}\"\n"
+        );
+        let config = Config::parse(&directory.path().join("bridge.toml"), &text).unwrap();
+        Self { listener, bridge: Bridge::start(config).await.unwrap(), directory }
+    }
+
+    async fn problem(&self, expected: &str) {
+        for _ in 0..POLLS {
+            if self.bridge.readiness().problems.iter().any(|problem| problem.contains(expected)) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        panic!("{expected}: {:?}", self.bridge.readiness());
+    }
+
+    /// Until the bridge has taken so many messages.
+    async fn taken(&self, messages: i64) {
+        for _ in 0..POLLS {
+            if self.bridge.metrics().messages_in_flight.get() >= messages {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        panic!("{messages} messages are not taken");
+    }
+
+    fn lines(&self) -> Vec<String> {
+        let text = crate::support::read_all(&self.directory.path().join("telemetry"), "lp");
+        text.lines().filter(|line| line.starts_with("sensors,")).map(str::to_owned).collect()
+    }
+}
+
+/// A minute.
+const POLLS: u32 = 12_000;
+const GRANTED: &[ReasonCode] = &[ReasonCode::GrantedQoS1, ReasonCode::GrantedQoS1];
+
+#[tokio::test]
+async fn what_the_bridge_asks_for() {
+    let rig = Rig::start("").await;
+    let mut broker = Broker::accept(&rig.listener).await;
+    let connect = broker.log_in(false).await;
+    assert_eq!(connect.version, Version::V5);
+    assert_eq!((connect.client_id.as_str(), connect.clean_start), ("gaugeline-bridge", false));
+    assert_eq!(connect.properties.session_expiry_seconds, 604_800);
+    assert_eq!(connect.properties.receive_maximum, NonZeroU16::new(65_535));
+    let subscribe = broker.subscribe(GRANTED).await;
+    let filters: Vec<&str> = subscribe.filters.iter().map(|filter| filter.filter.as_str()).collect();
+    assert_eq!(filters, ["sensors/#", "plant/#"]);
+    for filter in &subscribe.filters {
+        assert_eq!((filter.qos, filter.retain_handling), (QoS::AtLeastOnce, RetainHandling::OnNewSubscribe));
+    }
+}
+
+/// The message is in the file before its acknowledgement is on the wire; acknowledgements keep the order of arrival.
+#[tokio::test]
+async fn acknowledged_when_written() {
+    let rig = Rig::start("").await;
+    let mut broker = Broker::accept(&rig.listener).await;
+    broker.log_in(false).await;
+    broker.subscribe(GRANTED).await;
+    for id in [3, 1, 2] {
+        broker.publish(id, false, "21.5", None).await;
+    }
+    assert_eq!(
+        [broker.acknowledged().await, broker.acknowledged().await, broker.acknowledged().await],
+        [3, 1, 2]
+    );
+    assert_eq!(rig.lines().len(), 3);
+    // One that is no point is acknowledged once it is a dead letter.
+    broker.publish(4, false, "nan", None).await;
+    assert_eq!(broker.acknowledged().await, 4);
+    let dead = crate::support::read_all(&rig.directory.path().join("dead-letter"), "jsonl");
+    assert!(dead.contains("\"reason\":\"not_finite\""), "{dead}");
+}
+
+#[tokio::test]
+async fn the_brokers_time_is_the_points_time() {
+    let rig = Rig::start("").await;
+    let mut broker = Broker::accept(&rig.listener).await;
+    broker.log_in(false).await;
+    broker.subscribe(GRANTED).await;
+    broker.publish(1, false, "1", Some("1700000000000000001")).await;
+    broker.acknowledged().await;
+    assert_eq!(rig.lines(), ["sensors,device=d1 t=1.0 1700000000000000001"]);
+}
+
+/// What was written on a connection that broke before the acknowledgement is not written again.
+#[tokio::test]
+async fn repetitions_are_not_written_twice() {
+    // Batches that wait, so that the connection breaks while the messages are in memory.
+    let rig = Rig::start("[batch]\nmilliseconds = 1000\nquiet_milliseconds = 1000\n").await;
+    let mut broker = Broker::accept(&rig.listener).await;
+    broker.log_in(false).await;
+    broker.subscribe(GRANTED).await;
+    broker.publish(1, false, "1", None).await;
+    broker.publish(2, false, "2", None).await;
+    rig.taken(2).await;
+    drop(broker);
+    rig.problem("the connection to the broker").await;
+    let mut broker = Broker::accept(&rig.listener).await;
+    broker.log_in(true).await;
+    broker.subscribe(GRANTED).await;
+    broker.publish(1, true, "1", None).await;
+    broker.publish(2, true, "2", None).await;
+    broker.publish(3, false, "3", None).await;
+    for id in [1, 2, 3] {
+        assert_eq!(broker.acknowledged().await, id);
+    }
+    assert_eq!(rig.lines().len(), 3, "{:?}", rig.lines());
+}
+
+#[tokio::test]
+async fn a_refused_subscription_is_reported() {
+    let rig = Rig::start("").await;
+    let mut broker = Broker::accept(&rig.listener).await;
+    broker.log_in(false).await;
+    broker.subscribe(&[ReasonCode::GrantedQoS1, ReasonCode::NotAuthorized]).await;
+    rig.problem("the subscription to `plant/#` (0x87").await;
+    // The other one works.
+    broker.publish(1, false, "1", None).await;
+    assert_eq!(broker.acknowledged().await, 1);
+}
+
+#[tokio::test]
+async fn a_broker_without_mqtt_5() {
+    let rig = Rig::start("").await;
+    let mut broker = Broker::accept(&rig.listener).await;
+    // What a broker of 3.1.1 answers: "unacceptable protocol version".
+    broker.send(|out| out.extend_from_slice(&[0x20, 2, 0, 1])).await;
+    rig.problem("MQTT 5").await;
+}
+
+#[tokio::test]
+async fn bytes_that_are_not_mqtt() {
+    let rig = Rig::start("").await;
+    let mut broker = Broker::accept(&rig.listener).await;
+    broker.log_in(false).await;
+    broker.subscribe(GRANTED).await;
+    broker.send(|out| out.extend_from_slice(&[0x31, 0xff, 0xff, 0xff, 0xff])).await;
+    rig.problem("malformed").await;
+}
+
+/// At the limit nothing more is read, and the messages beyond it are not lost.
+#[tokio::test]
+async fn reading_stops_without_room() {
+    let rig = Rig::start("[limits]\nmessages_in_flight = 2\n").await;
+    let mut broker = Broker::accept(&rig.listener).await;
+    let connect = broker.log_in(false).await;
+    assert_eq!(connect.properties.receive_maximum, NonZeroU16::new(2));
+    broker.subscribe(GRANTED).await;
+    for id in 1..=2 {
+        broker.publish(id, false, "1", None).await;
+    }
+    for id in 1..=2 {
+        assert_eq!(broker.acknowledged().await, id);
+    }
+}
+
+#[tokio::test]
+async fn stopping_drains_acknowledges_and_keeps_the_session() {
+    let rig = Rig::start("[batch]\nmilliseconds = 60000\nquiet_milliseconds = 60000\n").await;
+    let mut broker = Broker::accept(&rig.listener).await;
+    broker.log_in(false).await;
+    broker.subscribe(GRANTED).await;
+    for id in 1..=3 {
+        broker.publish(id, false, "1", None).await;
+    }
+    rig.taken(3).await;
+    let stop = async { rig.bridge.shutdown(Duration::from_secs(10)).await };
+    let serve = async {
+        let mut acknowledged = Vec::new();
+        loop {
+            let packet = broker
+                .next(|frame| match packet::decode(Version::V5, frame, &Limits::default()).unwrap() {
+                    Packet::PubAck(ack) => Ok(ack.packet_id.as_u16()),
+                    Packet::Disconnect(disconnect) => Err(disconnect),
+                    other => panic!("{other:?}"),
+                })
+                .await;
+            match packet {
+                Ok(id) => acknowledged.push(id),
+                Err(disconnect) => return (acknowledged, disconnect),
+            }
+        }
+    };
+    let (is_safe, (acknowledged, disconnect)) = tokio::join!(stop, serve);
+    assert!(is_safe);
+    assert_eq!((disconnect.reason, disconnect.session_expiry_seconds), (ReasonCode::Success, None));
+    assert_eq!(acknowledged, [1, 2, 3]);
+    let written = crate::support::read_all(&rig.directory.path().join("telemetry"), "lp");
+    assert_eq!(written.lines().filter(|line| line.starts_with("sensors,")).count(), 3);
+}
