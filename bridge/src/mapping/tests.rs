@@ -1,5 +1,7 @@
 use std::collections::BTreeMap;
 
+use proptest::prelude::*;
+
 use super::*;
 
 const RECEIVED: i64 = 99;
@@ -203,5 +205,66 @@ fn rules_that_are_refused() {
         let error = Rule::new(&config).unwrap_err();
         assert_eq!(error.key, key, "{error}");
         assert!(error.problem.contains(problem), "{error}");
+    }
+}
+
+/// Pieces of topics and payloads that mean something somewhere.
+fn hostile() -> impl Strategy<Value = String> {
+    let pieces = prop::sample::select(vec![
+        "sensors",
+        "d1",
+        "/",
+        "{",
+        "}",
+        "[",
+        "]",
+        ":",
+        ",",
+        "\"",
+        "\\",
+        "\"a\":",
+        "1",
+        "-",
+        ".5",
+        "e9",
+        "true",
+        "null",
+        "NaN",
+        " ",
+        "=",
+        "_",
+        "time",
+        "\n",
+        "\0",
+        "\u{1}",
+        "é",
+        "😀",
+        "$",
+        "#x",
+        "{\"a\":{\"b\":[1,2,{\"c\":\"d\"}]}}",
+    ]);
+    prop::collection::vec(pieces, 0..12).prop_map(|pieces| pieces.concat())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    /// Whatever comes: one line that the official parser reads, with the time of arrival, or a reason.
+    #[test]
+    fn one_line_or_a_reason(topic in hostile(), payload in prop_oneof![
+        hostile().prop_map(String::into_bytes),
+        prop::collection::vec(any::<u8>(), 0..40),
+    ]) {
+        let rules = [
+            plain("sensors/{device}/{field}"),
+            RuleConfig { payload: PayloadKind::Json, ..plain("sensors/{device}") },
+            RuleConfig { measurement: Some("{a}{b}".into()), ..plain("{a}/{b}") },
+        ];
+        if let Ok(line) = map(&rules, &topic, &payload) {
+            let parsed: Vec<_> = influxdb_line_protocol::parse_lines(&line).collect();
+            prop_assert_eq!(parsed.len(), 1, "{}", line);
+            let parsed = parsed[0].as_ref().unwrap();
+            prop_assert_eq!(parsed.timestamp, Some(RECEIVED), "{}", line);
+        }
     }
 }

@@ -107,11 +107,16 @@ struct Rig {
 
 impl Rig {
     async fn start(more: &str) -> Self {
+        Self::start_with("", more).await
+    }
+
+    /// With more keys in `[mqtt]`, and more tables.
+    async fn start_with(mqtt: &str, more: &str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address: SocketAddr = listener.local_addr().unwrap();
         let directory = tempfile::tempdir().unwrap();
         let text = format!(
-            "[mqtt]\nurl = \"mqtt://{address}\"\ntopics = [\"sensors/#\", \"plant/#\"]\n{more}\n\
+            "[mqtt]\nurl = \"mqtt://{address}\"\ntopics = [\"sensors/#\", \"plant/#\"]\n{mqtt}\n{more}\n\
              [[rule]]\ntopic = \"sensors/{{device}}/{{field}}\"\n"
         );
         let config = Config::parse(&directory.path().join("bridge.toml"), &text).unwrap();
@@ -269,6 +274,35 @@ async fn reading_stops_without_room() {
     for id in 1..=2 {
         assert_eq!(broker.acknowledged().await, id);
     }
+}
+
+/// Without room nothing is read, so answers to pings are not seen either: the connection stays all the same.
+#[tokio::test(start_paused = true)]
+async fn the_connection_outlives_a_full_pipeline() {
+    // Nothing listens on port 1.
+    let rig = Rig::start_with(
+        "keep_alive_seconds = 10",
+        "[limits]\nmessages_in_flight = 2\n[sink]\nkind = \"influx1\"\nurl = \"http://127.0.0.1:1\"\ndatabase = \"d\"\n",
+    )
+    .await;
+    let mut broker = Broker::accept(&rig.listener).await;
+    broker.log_in(false).await;
+    broker.subscribe(GRANTED).await;
+    let message = Outgoing { topic: "sensors/d1/t", payload: b"1", ..Outgoing::default() };
+    broker
+        .send(|out| {
+            for _ in 0..10 {
+                message.encode(Version::V5, out).unwrap();
+            }
+        })
+        .await;
+    rig.taken(2).await;
+    for _ in 0..20 {
+        let is_ping = |frame: &Frame<'_>| frame.packet_type() == Some(packet::PacketType::PingReq);
+        assert!(broker.next(is_ping).await);
+        broker.send(|out| packet::PingResp.encode(Version::V5, out).unwrap()).await;
+    }
+    assert_eq!(rig.bridge.metrics().messages_in_flight.get(), 2);
 }
 
 #[tokio::test]

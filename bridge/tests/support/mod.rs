@@ -116,6 +116,11 @@ impl Influxd {
         self.server = None;
     }
 
+    /// The process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.server.as_ref().map_or(0, |server| server.0.id())
+    }
+
     pub(crate) fn url(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
     }
