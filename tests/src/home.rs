@@ -128,8 +128,8 @@ impl Home {
     /// # Panics
     /// If it does not become ready.
     pub fn up(&self, options: &[&str]) -> Process {
-        let process = self.start_up(options);
-        self.wait_until_ready();
+        let mut process = self.start_up(options);
+        self.wait_until_ready(&mut process);
         process
     }
 
@@ -154,8 +154,8 @@ impl Home {
     pub fn broker(&self) -> Process {
         let mut command = gaugeline::command();
         command.args(["broker", "-c"]).arg(self.path("broker.toml"));
-        let process = Process::start("gaugeline broker", &mut command);
-        self.wait_until_ready();
+        let mut process = Process::start("gaugeline broker", &mut command);
+        self.wait_until_ready(&mut process);
         process
     }
 
@@ -172,9 +172,10 @@ impl Home {
     /// Waits until `/readyz` says so.
     ///
     /// # Panics
-    /// If it does not.
-    pub fn wait_until_ready(&self) {
+    /// If it does not, or if the process ends.
+    pub fn wait_until_ready(&self, process: &mut Process) {
         wait::until("/readyz to say ready", || {
+            process.expect_running();
             http::get(self.admin_port, "/readyz").filter(|answer| answer.status == 200)
         });
     }

@@ -34,9 +34,7 @@ impl Mosquitto {
         fs::write(&configuration, text).unwrap();
         let mut process = Process::start("mosquitto", Command::new(program).arg("-c").arg(&configuration));
         wait::until("mosquitto to listen", || {
-            if let Some(status) = process.status() {
-                panic!("mosquitto ended with {status}:\n{}", process.stderr());
-            }
+            process.expect_running();
             TcpStream::connect(("127.0.0.1", port)).ok()
         });
         Some(Self { port, process, _directory: directory })

@@ -99,6 +99,16 @@ impl Process {
         self.child.try_wait().unwrap()
     }
 
+    /// Does nothing while it runs.
+    ///
+    /// # Panics
+    /// If it has ended.
+    pub fn expect_running(&mut self) {
+        if let Some(status) = self.status() {
+            panic!("{} has ended: {status}", self.name);
+        }
+    }
+
     /// Waits until it ends by itself.
     ///
     /// # Panics

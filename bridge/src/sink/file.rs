@@ -1,4 +1,8 @@
-//! Files of line protocol: what the bridge does without a server. `influx -import -path FILE` reads them.
+//! Files of line protocol: what the bridge does without a server.
+//!
+//! Every line is a point or a comment, so that any reader of line protocol takes the files as they are. `influx -import`
+//! does too: it finds the database in a comment. Creating that database is left to whoever imports, because the
+//! statement for it would not be line protocol; the first comment says how.
 
 use std::{io, sync::Arc};
 
@@ -22,14 +26,11 @@ pub(crate) struct FileSink {
 impl FileSink {
     /// Opens the file, after a crash too.
     pub(crate) fn open(config: &FileSinkConfig) -> io::Result<Self> {
-        let database = &config.database;
-        let header =
-            format!("# DDL\nCREATE DATABASE \"{database}\"\n\n# DML\n# CONTEXT-DATABASE: {database}\n\n");
         let settings = Settings {
             directory: config.directory.clone(),
             prefix: "telemetry",
             extension: "lp",
-            header: header.into_bytes(),
+            header: header(&config.database).into_bytes(),
             file_bytes: config.file_bytes,
             total_bytes: None,
         };
@@ -52,6 +53,14 @@ impl FileSink {
     }
 }
 
+fn header(database: &str) -> String {
+    format!(
+        "# influx -execute 'CREATE DATABASE \"{database}\"'; influx -import -precision ns -path THIS_FILE\n\
+         # DML\n\
+         # CONTEXT-DATABASE: {database}\n"
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -68,8 +77,10 @@ mod tests {
         assert_eq!(sink.write(Bytes::from_static(b"m v=1 1\n")).await, Verdict::Written);
         assert_eq!(sink.write(Bytes::from_static(b"m v=2 2\n")).await, Verdict::Written);
         let text = std::fs::read_to_string(directory.path().join("telemetry.lp")).unwrap();
-        let expected = "# DDL\nCREATE DATABASE \"telemetry\"\n\n# DML\n# CONTEXT-DATABASE: telemetry\n\n";
-        assert_eq!(text, format!("{expected}m v=1 1\nm v=2 2\n"));
+        assert!(text.contains("\n# CONTEXT-DATABASE: telemetry\n"), "{text}");
+        assert_eq!(text, header("telemetry") + "m v=1 1\nm v=2 2\n");
+        let lines = influxdb_line_protocol::parse_lines(&text).collect::<Result<Vec<_>, _>>().unwrap();
+        assert_eq!(lines.len(), 2, "all else is comments");
     }
 
     #[tokio::test]

@@ -58,9 +58,7 @@ fn influxdb_2_refuses_one_line() {
     // 2.x writes the rest of a batch with a type conflict, and names the first field that conflicts.
     let text = "failure writing points to database: partial write: field type conflict: input field \\\"v\\\" on \
                 measurement \\\"sensors\\\" is type string, already exists as type float dropped=1";
-    let reply = Reply::new(422, format!(r#"{{"code":"unprocessable entity","message":"{text}"}}"#));
-    stub.reply(reply.clone());
-    stub.reply(reply);
+    stub.reply(Reply::new(422, format!(r#"{{"code":"unprocessable entity","message":"{text}"}}"#)));
     home.publish("sensors/kitchen/v", "text");
     wait_for_dead_letter(&home, "sensors/kitchen/v");
     home.publish("sensors/kitchen/v", "1.5");
