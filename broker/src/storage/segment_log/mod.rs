@@ -167,9 +167,7 @@ fn take_over(
     let Replayed { mut state, segments, next_group, damaged, .. } = replayed;
     let head = match segments.last() {
         Some(last) if damaged.is_empty() => {
-            let mut file = disk.open(&file_name(last.sequence))?;
-            // What was read may never have been synced: the process may have ended in between.
-            file.sync()?;
+            let file = disk.open(&file_name(last.sequence))?;
             Head { file, sequence: last.sequence, offset: last.bytes }
         }
         last => {

@@ -239,7 +239,7 @@ impl State {
     }
 
     fn open(&mut self, id: MailboxId, owner: Owner) {
-        self.marks.last_session = self.marks.last_session.max(id.number());
+        self.mark(id);
         if !self.sessions.contains_key(&id) {
             self.insert_session(id);
         }
@@ -256,7 +256,7 @@ impl State {
 
     /// The session goes, and with it whatever nobody else waits for.
     pub(super) fn end(&mut self, id: MailboxId) {
-        self.marks.last_session = self.marks.last_session.max(id.number());
+        self.mark(id);
         let Some(session) = self.sessions.remove(&id) else { return };
         self.occupancy.shrink(session.segment, session.bytes());
         for stamp in session.waiting {
@@ -289,6 +289,7 @@ impl State {
     }
 
     fn send(&mut self, session: MailboxId, stamp: Stamp, packet_id: PacketId) {
+        self.mark(session);
         let sent = Sent { order: self.marks.next_order, packet_id };
         self.marks.next_order += 1;
         let Some(kept) = self.messages.get_mut(&stamp) else { return };
@@ -311,6 +312,7 @@ impl State {
 
     /// One delivery of a message to a session is over; a delivery that was sent, if there are two.
     fn settle(&mut self, stamp: Stamp, id: MailboxId) {
+        self.mark(id);
         let Some(kept) = self.messages.get(&stamp) else { return };
         let mine = || kept.waiting.iter().enumerate().filter(|(_, waiting)| waiting.receiver.session == id);
         let Some((at, _)) = mine().find(|(_, waiting)| waiting.sent.is_some()).or_else(|| mine().next())
@@ -412,7 +414,13 @@ impl State {
         }
     }
 
+    /// A session was named: its number is never given out again, whether anything is known of it or not.
+    fn mark(&mut self, id: MailboxId) {
+        self.marks.last_session = self.marks.last_session.max(id.number());
+    }
+
     fn knows(&mut self, id: MailboxId) -> bool {
+        self.mark(id);
         if self.replaying && !self.sessions.contains_key(&id) {
             self.insert_session(id);
         }
@@ -475,8 +483,8 @@ impl State {
     }
 
     fn replace_session(&mut self, new: KeptSession) {
-        self.marks.last_session = self.marks.last_session.max(new.session.number());
         let id = new.session;
+        self.mark(id);
         if !self.sessions.contains_key(&id) {
             self.insert_session(id);
         }

@@ -1,7 +1,9 @@
 //! The log over real files, and over a disk that fails.
 
 mod basics;
+mod faults;
 mod faulty_disk;
+mod model;
 
 use std::{
     sync::Arc,
