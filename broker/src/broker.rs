@@ -10,11 +10,12 @@ use crate::{
     admin::{AdminError, AdminServer, Component, Readiness},
     auth::{Access, AccessHandle},
     clock,
-    config::{Config, ConfigError, ListenerConfig},
+    config::{Config, ConfigError, ListenerConfig, Persistence, PersistenceConfig},
     hub::Hub,
-    metrics::{Metrics, MetricsSource},
+    metrics::{Metrics, MetricsSource, StorageMetrics},
     net::{Doorman, Listener, tls},
-    storage::{MemoryStore, Store},
+    sessions::Absentees,
+    storage::{Durability, MemoryStore, OpenError, OpenOptions, Recovered, SegmentLog, Store},
 };
 
 /// How often sessions are looked at for expiry, and gauges brought up to date. Expiry intervals are whole seconds.
@@ -39,6 +40,12 @@ pub enum StartError {
     /// The admin server did not start.
     #[error(transparent)]
     Admin(#[from] AdminError),
+    /// What the last process left cannot be read.
+    #[error(transparent)]
+    Storage(#[from] OpenError),
+    /// A task of the runtime ended before it was done.
+    #[error("the runtime ended a task: {0}")]
+    Runtime(String),
     /// The system gives no random numbers.
     #[error("the system gives no random numbers: {0}")]
     Random(#[from] getrandom::Error),
@@ -88,10 +95,15 @@ impl Broker {
         readiness: &Readiness,
         sources: Vec<Arc<dyn MetricsSource>>,
     ) -> Result<Self, StartError> {
-        Self::start_with_store(config, readiness, sources, Arc::new(MemoryStore)).await
+        readiness.component("storage").not_ready("reading what the last process left");
+        let metrics = Metrics::new();
+        let (persistence, storage) = (config.persistence.clone(), metrics.storage.clone());
+        let opened = tokio::task::spawn_blocking(move || open_store(&persistence, &storage)).await;
+        let (store, recovered) = opened.map_err(|error| StartError::Runtime(error.to_string()))??;
+        Self::serve(config, readiness, sources, metrics, store, recovered)
     }
 
-    /// As [`Self::start`], with this store.
+    /// As [`Self::start`], with this store, and what it gave back when it was opened.
     ///
     /// # Errors
     /// As [`Self::start`].
@@ -100,6 +112,18 @@ impl Broker {
         readiness: &Readiness,
         sources: Vec<Arc<dyn MetricsSource>>,
         store: Arc<dyn Store>,
+        recovered: Recovered,
+    ) -> Result<Self, StartError> {
+        Self::serve(config, readiness, sources, Metrics::new(), store, recovered)
+    }
+
+    fn serve(
+        config: &Config,
+        readiness: &Readiness,
+        sources: Vec<Arc<dyn MetricsSource>>,
+        metrics: Arc<Metrics>,
+        store: Arc<dyn Store>,
+        recovered: Recovered,
     ) -> Result<Self, StartError> {
         let ready = readiness.component("broker");
         ready.not_ready("starting");
@@ -108,10 +132,16 @@ impl Broker {
             config.acl_file.as_deref(),
             config.allow_anonymous,
         )?;
-        let metrics = Metrics::new();
         let listeners = config.listeners.iter().map(listen).collect::<Result<Vec<_>, _>>()?;
         let access = Arc::new(AccessHandle::new(access));
-        let hub = Arc::new(Hub::new(&config.limits, access, store, Arc::clone(&metrics))?);
+        let hub = Arc::new(Hub::new(
+            &config.limits,
+            &config.delivery,
+            access,
+            store,
+            Arc::clone(&metrics),
+            recovered,
+        )?);
         let admin = config
             .admin
             .map(|address| {
@@ -128,7 +158,9 @@ impl Broker {
             .zip(&config.listeners)
             .map(|(listener, config)| Bound { address: listener.address(), tls: config.tls.is_some() })
             .collect();
-        let mut tasks = vec![tokio::spawn(keep_house(Arc::clone(&hub)))];
+        let storage = readiness.component("storage");
+        storage.ready();
+        let mut tasks = vec![tokio::spawn(keep_house(Arc::clone(&hub), storage))];
         tasks.extend(
             listeners
                 .into_iter()
@@ -165,6 +197,9 @@ impl Broker {
             self.hub.registry.vacate_all(ReasonCode::ServerShuttingDown);
             tokio::time::sleep(SHUTDOWN_POLL_INTERVAL).await;
         }
+        let store = Arc::clone(&self.hub.store);
+        // It fails only if the store panics, and then there is nothing left to save.
+        tokio::task::spawn_blocking(move || store.close()).await.ok();
         self.doorman.inside()
     }
 }
@@ -183,12 +218,42 @@ fn listen(config: &ListenerConfig) -> Result<Listener, StartError> {
     Listener::bind(address, acceptor).map_err(|error| StartError::Bind { address, error })
 }
 
-async fn keep_house(hub: Arc<Hub>) {
+/// Opens what the configuration asks for, and gives back what it holds.
+fn open_store(
+    config: &PersistenceConfig,
+    metrics: &StorageMetrics,
+) -> Result<(Arc<dyn Store>, Recovered), StartError> {
+    let durability = match config.mode {
+        Persistence::Off => return Ok((Arc::new(MemoryStore), Recovered::default())),
+        Persistence::Durable => Durability::Always,
+        Persistence::Interval(interval) => Durability::Interval(interval),
+    };
+    let options = OpenOptions {
+        durability,
+        accept_damage: config.accept_damage,
+        ..OpenOptions::new(config.directory.clone())
+    };
+    let (log, recovered) = SegmentLog::open(&options, clock::now(), clock::wall_nanoseconds(), metrics)?;
+    Ok((Arc::new(log), recovered))
+}
+
+async fn keep_house(hub: Arc<Hub>, storage: Component) {
     let mut interval = tokio::time::interval(HOUSEKEEPING_INTERVAL);
     interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut absentees = Absentees::default();
     loop {
         interval.tick().await;
         hub.expire(clock::now());
+        match hub.store.failure() {
+            None => storage.ready(),
+            Some(reason) => storage.not_ready(reason),
+        }
+        let now_nanoseconds = clock::wall_nanoseconds();
+        let absence = absentees.look(&hub.registry, now_nanoseconds);
+        let oldest = absence.oldest.map_or(now_nanoseconds, |stamp| stamp.nanoseconds());
+        let age_seconds = now_nanoseconds.saturating_sub(oldest) / 1_000_000_000;
+        hub.metrics.absent_queue_fullest_percent.set(absence.fullest_percent.into());
+        hub.metrics.absent_queue_oldest_seconds.set(i64::try_from(age_seconds).unwrap_or(i64::MAX));
         let (online, offline) = hub.registry.counts();
         let (retained, bytes) = hub.router.retained().size();
         let gauge = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
@@ -196,5 +261,7 @@ async fn keep_house(hub: Arc<Hub>) {
         hub.metrics.sessions_offline.set(gauge(offline));
         hub.metrics.retained_messages.set(gauge(retained));
         hub.metrics.retained_bytes.set(gauge(bytes));
+        hub.metrics.queued_messages.set(gauge(hub.queued.messages()));
+        hub.metrics.queued_bytes.set(gauge(hub.queued.bytes()));
     }
 }

@@ -1,20 +1,29 @@
 //! What all connections share: the router, the sessions, the rules, storage and the numbers.
 
-use std::{num::NonZeroU16, num::NonZeroU32, sync::Arc, time::Instant};
+use std::{
+    net::SocketAddr,
+    num::{NonZeroU16, NonZeroU32},
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use gaugeline_protocol::{
-    QoS, ReasonCode, codec,
-    packet::{Publish, PublishProperties, Will},
-    session::ServerSettings,
+    PacketId, QoS, ReasonCode, codec,
+    packet::{Publish, PublishProperties},
+    session::{Negotiated, ServerSettings, Session, session_expires_after},
 };
 
 use crate::{
     auth::{AccessHandle, Authenticator, Identity},
-    config::Limits,
+    clock::{self, Anchor},
+    config::{DeliveryConfig, Limits},
     metrics::{DropReason, Metrics},
-    router::{CachedTopic, Fanout, Mailbox, MailboxLimits, Message, RetainedLimits, Router, Run},
-    sessions::{Expiry, Parked, Registry},
-    storage::{Record, Store, Ticket},
+    router::{
+        Addressee, CachedTopic, Fanout, Mailbox, MailboxId, MailboxIds, MailboxLimits, MailboxOptions,
+        Message, QueueTotal, RetainedLimits, Routed, Router, Run, Share, Stamp, Stamper,
+    },
+    sessions::{Expiry, Parked, PendingWill, Registry},
+    storage::{LastConnection, Receiver, Record, Recovered, RecoveredSession, Store, Ticket},
 };
 
 /// Above this much in a mailbox, publishers wait for its owner: enough to keep a connection busy for a few
@@ -31,14 +40,82 @@ pub(crate) struct Hub {
     pub(crate) authenticator: Authenticator,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) queued: Arc<QueueTotal>,
+    pub(crate) delivery: DeliveryConfig,
+    pub(crate) anchor: Anchor,
+    stamper: Stamper,
+    mailbox_ids: MailboxIds,
     pub(crate) limits: Limits,
     pub(crate) settings: ServerSettings,
     pub(crate) packet_limits: codec::Limits,
 }
 
 impl Hub {
+    /// A hub whose sessions and retained messages are those that storage has kept.
     pub(crate) fn new(
         limits: &Limits,
+        delivery: &DeliveryConfig,
+        access: Arc<AccessHandle>,
+        store: Arc<dyn Store>,
+        metrics: Arc<Metrics>,
+        recovered: Recovered,
+    ) -> Result<Self, getrandom::Error> {
+        let mut hub = Self::empty(limits, delivery, access, store, metrics)?;
+        hub.mailbox_ids = MailboxIds::after(recovered.last_session);
+        hub.stamper = Stamper::after(recovered.last_stamp.unwrap_or(Stamp::from_nanoseconds(0)));
+        let now = clock::now();
+        for message in recovered.retained {
+            // Over the limit only if it was lowered since: then the rest is not retained any more.
+            if hub.router.retained().insert(Arc::clone(&message)).is_err() {
+                hub.metrics.messages_dropped.inc(DropReason::RetainedFull);
+                hub.store.append(Record::RetainedRemoved(message.topic().into()));
+            }
+        }
+        for session in recovered.sessions {
+            hub.restore(session, now);
+        }
+        Ok(hub)
+    }
+
+    /// Brings a session back as if its connection had just been lost.
+    fn restore(&self, kept: RecoveredSession, now: Instant) {
+        let client_id = kept.client_id.clone();
+        let address = SocketAddr::from(([0, 0, 0, 0], 0));
+        let identity = Identity { user: kept.user.clone(), client_id: client_id.clone(), address };
+        let mailbox = self.mailbox_named(kept.session, &identity, true);
+        let terms = Negotiated::offline(client_id.clone(), kept.expiry_seconds, &self.settings);
+        let inflight = kept.inflight.into_iter().map(|sent| (sent.packet_id, sent.delivery));
+        let mut session = Session::restore(terms, now, inflight, kept.received);
+        for (filter, subscription) in kept.subscriptions {
+            self.router.subscribe(&mailbox, &filter, subscription);
+            session.subscriptions_mut().insert(filter, subscription);
+        }
+        self.metrics.subscriptions.inc_by(session.subscriptions().len() as i64);
+        mailbox.put_back(kept.queued.into_iter());
+        let after_loss = session_expires_after(kept.expiry_seconds).and_then(|after| now.checked_add(after));
+        let (expires_at, will) = match kept.connection {
+            LastConnection::Parked { expires_at, will } => (
+                expires_at.map(|at| self.anchor.to_instant(at)),
+                will.map(|(will, due)| (will, self.anchor.to_instant(due))),
+            ),
+            LastConnection::Open { will } => (
+                after_loss,
+                will.map(|will| {
+                    let delay = will.delay_seconds.min(kept.expiry_seconds);
+                    (will, now + Duration::from_secs(u64::from(delay)))
+                }),
+            ),
+        };
+        let will = will.map(|(will, due)| PendingWill { will, identity, due });
+        for at in [expires_at, will.as_ref().map(|will| will.due)].into_iter().flatten() {
+            self.expiry.schedule(at, client_id.clone());
+        }
+        self.registry.restore(client_id, Box::new(Parked { session, mailbox, expires_at, will }));
+    }
+
+    fn empty(
+        limits: &Limits,
+        delivery: &DeliveryConfig,
         access: Arc<AccessHandle>,
         store: Arc<dyn Store>,
         metrics: Arc<Metrics>,
@@ -58,13 +135,21 @@ impl Hub {
             access,
             store,
             metrics,
+            queued: Arc::new(QueueTotal::new(limits.queue_bytes_total)),
+            delivery: delivery.clone(),
+            anchor: Anchor::here(),
+            stamper: Stamper::after(Stamp::from_nanoseconds(0)),
+            mailbox_ids: MailboxIds::after(0),
             limits: limits.clone(),
             settings: ServerSettings {
                 receive_maximum: at_least_one(limits.receive_maximum),
                 inflight_messages_max: at_least_one(limits.inflight_messages),
                 packet_bytes_max: NonZeroU32::new(packet_bytes).unwrap_or(NonZeroU32::MAX),
                 topic_alias_maximum: limits.topic_alias_maximum,
-                keep_alive_max_seconds: limits.keep_alive_max_seconds,
+                // The most that CONNECT can ask for is no limit: whoever wants no keep-alive gets none.
+                keep_alive_max_seconds: Some(limits.keep_alive_max_seconds)
+                    .filter(|most| *most < u16::MAX)
+                    .unwrap_or(0),
                 session_expiry_max_seconds: limits.session_expiry_max_seconds,
             },
             packet_limits: codec::Limits {
@@ -74,24 +159,40 @@ impl Hub {
         })
     }
 
+    /// The next message's stamp.
+    pub(crate) fn stamp(&self) -> Stamp {
+        self.stamper.next(clock::wall_nanoseconds())
+    }
+
     /// An empty mailbox for a new session.
     pub(crate) fn mailbox(&self, identity: &Identity, persistent: bool) -> Arc<Mailbox> {
+        self.mailbox_named(self.mailbox_ids.next(), identity, persistent)
+    }
+
+    fn mailbox_named(&self, id: MailboxId, identity: &Identity, persistent: bool) -> Arc<Mailbox> {
         let limits = MailboxLimits {
             stall_bytes: STALL_BYTES.min(self.limits.queue_bytes),
             bytes: self.limits.queue_bytes,
             messages: self.limits.queue_messages,
         };
-        Arc::new(Mailbox::new(identity.clone(), persistent, limits))
+        let client_id = identity.client_id.as_str();
+        let options = MailboxOptions {
+            persistent,
+            queues_qos0: persistent && self.delivery.queue_qos0_messages.applies_to(client_id),
+            upgrades_qos: self.delivery.upgrade_outgoing_qos.applies_to(client_id),
+            overflow: self.delivery.queue_overflow,
+        };
+        Arc::new(Mailbox::new(id, identity.clone(), options, limits, Arc::clone(&self.queued)))
     }
 
     /// Keeps the retained message of a topic up to date. The ticket says when the change is safe.
     pub(crate) fn retain(&self, topic: &str, message: Option<Arc<Message>>) -> Result<Ticket, ReasonCode> {
         let Some(message) = message else {
             self.router.retained().remove(topic);
-            return Ok(self.store.append(&Record::RetainedRemoved(topic)));
+            return Ok(self.store.append(Record::RetainedRemoved(topic.into())));
         };
         match self.router.retained().insert(Arc::clone(&message)) {
-            Ok(()) => Ok(self.store.append(&Record::Retained(&message))),
+            Ok(()) => Ok(self.store.append(Record::Retained(message))),
             Err(_) => {
                 self.metrics.messages_dropped.inc(DropReason::RetainedFull);
                 Err(ReasonCode::QuotaExceeded)
@@ -99,16 +200,30 @@ impl Hub {
         }
     }
 
-    /// Hands a run to storage, if someone's session outlives the process, and to everybody who gets it.
-    pub(crate) fn route(&self, run: &Run<'_>, fanout: &mut Fanout) -> (Ticket, ReasonCode) {
-        let messages = run.must_be_stored().then(|| run.messages());
-        let ticket =
-            messages.as_deref().map_or(Ticket::START, |kept| self.store.append(&Record::Messages(kept)));
-        let routed = fanout.send(run, messages);
+    /// Hands a run to storage, if someone's session outlives the process, and to everybody who gets it. `received` is
+    /// set if the publisher's session does, and the messages came at QoS 2: their packet ids are kept too.
+    pub(crate) fn route(
+        &self,
+        run: &Run<'_>,
+        received: Option<(MailboxId, Vec<PacketId>)>,
+        fanout: &mut Fanout,
+    ) -> (Ticket, ReasonCode) {
+        let shares = run.shares();
+        let (messages, ticket) =
+            if self.store.keeps() { self.keep(run, &shares, received) } else { (None, Ticket::START) };
+        let last = messages.clone();
+        let routed = fanout.send(run, messages, &shares, || self.stamp());
+        if !routed.evicted.is_empty() {
+            self.metrics.messages_dropped.inc_by(DropReason::QueueFull, routed.evicted.len() as u64);
+            for &(session, oldest) in &routed.evicted {
+                self.store.append(Record::Settled { session, messages: vec![oldest] });
+            }
+        }
         if routed.dropped > 0 {
-            let best_effort = run.publishes.first().is_some_and(|publish| publish.qos == QoS::AtMostOnce);
-            let reason = if best_effort { DropReason::SlowConsumer } else { DropReason::QueueFull };
-            self.metrics.messages_dropped.inc_by(reason, routed.dropped);
+            self.count_drops(run, &routed, last.as_deref());
+            if !routed.refused.is_empty() {
+                return (ticket, ReasonCode::QuotaExceeded);
+            }
         }
         if routed.receivers == 0 {
             self.metrics.messages_without_subscriber.inc_by(run.publishes.len() as u64);
@@ -117,9 +232,51 @@ impl Hub {
         (ticket, ReasonCode::Success)
     }
 
+    /// Tells storage who has to get the run's messages, before anybody does.
+    fn keep(
+        &self,
+        run: &Run<'_>,
+        shares: &[Share],
+        received: Option<(MailboxId, Vec<PacketId>)>,
+    ) -> (Option<Vec<Arc<Message>>>, Ticket) {
+        let receivers = run.keepers().map(|to| receiver(&to)).collect::<Vec<_>>();
+        let shared = shares.iter().any(|share| share.to.mailbox.keeps(share.to.options.qos));
+        if receivers.is_empty() && !shared && received.is_none() {
+            return (None, Ticket::START);
+        }
+        let messages = run.messages(|| self.stamp());
+        let mut ticket = Ticket::START;
+        for share in shares.iter().filter(|share| share.to.mailbox.keeps(share.to.options.qos)) {
+            let message = messages.get(share.message..=share.message).unwrap_or_default();
+            ticket = self.store.append(Record::Messages {
+                messages: message.to_vec(),
+                receivers: vec![receiver(&share.to)],
+                received: None,
+            });
+        }
+        if !receivers.is_empty() || received.is_some() {
+            ticket = self.store.append(Record::Messages { messages: messages.clone(), receivers, received });
+        }
+        for message in &messages {
+            message.set_safe_at(ticket.position());
+        }
+        (Some(messages), ticket)
+    }
+
+    fn count_drops(&self, run: &Run<'_>, routed: &Routed, messages: Option<&[Arc<Message>]>) {
+        let best_effort = run.publishes.first().is_some_and(|publish| publish.qos == QoS::AtMostOnce);
+        let reason = if best_effort { DropReason::SlowConsumer } else { DropReason::QueueFull };
+        self.metrics.messages_dropped.inc_by(reason, routed.dropped);
+        for &(session, count) in &routed.refused {
+            let refused =
+                messages.unwrap_or_default().iter().rev().take(count).map(|message| message.stamp());
+            self.store.append(Record::Settled { session, messages: refused.collect() });
+        }
+    }
+
     /// Publishes a will on behalf of the client that left it.
-    pub(crate) fn publish_will(&self, mailbox: &Mailbox, will: &Will, now: Instant) {
-        let identity = mailbox.identity();
+    pub(crate) fn publish_will(&self, mailbox: &Mailbox, pending: &PendingWill, now: Instant) {
+        let PendingWill { will, identity, .. } = pending;
         let topic = will.topic.as_str();
         let publish = Publish {
             dup: false,
@@ -147,12 +304,12 @@ impl Hub {
             return;
         }
         if will.retain {
-            let message = run.messages().pop().filter(|message| !message.payload().is_empty());
+            let message = run.messages(|| self.stamp()).pop().filter(|message| !message.payload().is_empty());
             self.retain(topic, message).ok();
             run.topic = Arc::new(found(self));
         }
         let mut fanout = Fanout::default();
-        self.route(&run, &mut fanout);
+        self.route(&run, None, &mut fanout);
         fanout.wake();
     }
 
@@ -162,10 +319,13 @@ impl Hub {
             self.router.unsubscribe(parked.mailbox.id(), filter);
         }
         self.metrics.subscriptions.dec_by(parked.session.subscriptions().len() as i64);
+        if parked.mailbox.is_persistent() {
+            self.store.append(Record::SessionEnded { session: parked.mailbox.id() });
+        }
         let waited = parked.mailbox.close() + parked.session.inflight();
         self.metrics.messages_dropped.inc_by(DropReason::SessionEnded, waited as u64);
         if let Some(pending) = parked.will {
-            self.publish_will(&parked.mailbox, &pending.will, now);
+            self.publish_will(&parked.mailbox, &pending, now);
         }
     }
 
@@ -173,11 +333,25 @@ impl Hub {
     pub(crate) fn expire(&self, now: Instant) {
         while let Some(client_id) = self.expiry.pop_due(now) {
             if let Some(parked) = self.registry.remove_expired(&client_id, now) {
-                tracing::info!(client = %client_id, "session ended: its expiry interval has passed");
+                tracing::info!(client = client_id.as_str(), "session ended: its expiry interval has passed");
                 self.end_session(*parked, now);
-            } else if let Some((mailbox, pending)) = self.registry.take_due_will(&client_id, now) {
-                self.publish_will(&mailbox, &pending.will, now);
+            } else if let Some(due) = self.registry.take_due_will(&client_id, now) {
+                self.publish_will(&due.mailbox, &due.pending, now);
+                self.store.append(Record::SessionParked {
+                    session: due.mailbox.id(),
+                    expires_at: due.expires_at.map(|at| self.anchor.to_wall_nanoseconds(at)),
+                    will: None,
+                });
             }
         }
+    }
+}
+
+fn receiver(to: &Addressee) -> Receiver {
+    Receiver {
+        session: to.mailbox.id(),
+        qos: to.options.qos,
+        retain: to.options.retain,
+        subscription_ids: to.options.subscription_ids.clone(),
     }
 }

@@ -7,7 +7,7 @@
 pub mod admin;
 pub mod auth;
 mod broker;
-mod clock;
+pub mod clock;
 pub mod config;
 pub mod file_error;
 mod hub;

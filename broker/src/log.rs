@@ -1,4 +1,7 @@
 //! The log lines about clients: each names client, user, address and reason, in the same words and order.
+//!
+//! Client identifiers, user names and topics are what a stranger chose. A line break in one of them must not begin a
+//! line of the log: fields are quoted, and messages are kept on [one line](OneLine).
 
 use std::fmt;
 
@@ -11,13 +14,32 @@ pub(crate) fn user_name(user: Option<&str>) -> &str {
     user.unwrap_or("-")
 }
 
+/// A text with its control characters escaped.
+struct OneLine<'a>(fmt::Arguments<'a>);
+
+impl fmt::Display for OneLine<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        struct Escaping<'f, 'g>(&'f mut fmt::Formatter<'g>);
+        impl fmt::Write for Escaping<'_, '_> {
+            fn write_str(&mut self, text: &str) -> fmt::Result {
+                text.chars().try_for_each(|c| match c.is_control() {
+                    true => write!(self.0, "{}", c.escape_debug()),
+                    false => self.0.write_char(c),
+                })
+            }
+        }
+        fmt::write(&mut Escaping(f), self.0)
+    }
+}
+
 /// Something that a connected client wanted was refused.
 pub(crate) fn refused(identity: &Identity, reason: fmt::Arguments<'_>) {
     tracing::warn!(
-        client = %identity.client_id,
+        client = identity.client_id.as_str(),
         user = user_name(identity.user.as_deref()),
         address = %identity.address,
-        "refused: {reason}"
+        "refused: {}",
+        OneLine(reason)
     );
 }
 
@@ -32,14 +54,15 @@ pub(crate) fn not_admitted(
         client = client.unwrap_or("-"),
         user = user_name(user),
         %address,
-        "connection refused: {reason}"
+        "connection refused: {}",
+        OneLine(reason)
     );
 }
 
 /// A client is in.
 pub(crate) fn connected(identity: &Identity, version: gaugeline_protocol::Version, resumed: bool) {
     tracing::info!(
-        client = %identity.client_id,
+        client = identity.client_id.as_str(),
         user = user_name(identity.user.as_deref()),
         address = %identity.address,
         "connected with MQTT {version}, {}",
@@ -50,18 +73,31 @@ pub(crate) fn connected(identity: &Identity, version: gaugeline_protocol::Versio
 /// A client is gone.
 pub(crate) fn disconnected(identity: &Identity, reason: fmt::Arguments<'_>) {
     tracing::info!(
-        client = %identity.client_id,
+        client = identity.client_id.as_str(),
         user = user_name(identity.user.as_deref()),
         address = %identity.address,
-        "disconnected: {reason}"
+        "disconnected: {}",
+        OneLine(reason)
     );
 }
 
 /// A client does not read as fast as messages come for it.
 pub(crate) fn lagging(client_id: &ClientId, user: Option<&str>) {
     tracing::warn!(
-        client = %client_id,
+        client = client_id.as_str(),
         user = user_name(user),
         "does not keep up: publishers no longer wait for it, and QoS 0 messages for it are dropped while its queue is full"
     );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_stays_on_one_line() {
+        let topic = "a\nWARN forged\r\u{1b}[2J\u{85} \"\u{fc}\"";
+        let text = OneLine(format_args!("it may not write {topic}")).to_string();
+        assert_eq!(text, "it may not write a\\nWARN forged\\r\\u{1b}[2J\\u{85} \"\u{fc}\"");
+    }
 }

@@ -252,6 +252,10 @@ pub struct Metrics {
     pub queued_messages: Gauge,
     /// Bytes of the messages that wait.
     pub queued_bytes: Gauge,
+    /// How full the fullest queue of a session without a connection is.
+    pub absent_queue_fullest_percent: Gauge,
+    /// How long the oldest message for a session without a connection has been waiting.
+    pub absent_queue_oldest_seconds: Gauge,
     /// How long a password hash took.
     pub password_hash_seconds: Histogram,
     /// The store.
@@ -287,6 +291,14 @@ impl Metrics {
         let retained_bytes = b.gauge("retained_bytes", "Bytes of retained messages, topic and payload");
         let queued_messages = b.gauge("queued_messages", "Messages that wait in queues of sessions");
         let queued_bytes = b.gauge("queued_bytes", "Bytes of messages that wait in queues of sessions");
+        let absent_queue_fullest_percent = b.gauge(
+            "absent_queue_fullest_percent",
+            "Fullness of the fullest queue of a session without a connection",
+        );
+        let absent_queue_oldest_seconds = b.gauge(
+            "absent_queue_oldest_seconds",
+            "Age of the oldest message that waits for a session without a connection",
+        );
         // From half a millisecond (a thousand iterations) to eight seconds (more than anyone wants).
         let password_hash_seconds =
             b.histogram("password_hash_seconds", "Time to compute a password hash", 0.0005, 2.0, 15);
@@ -312,6 +324,8 @@ impl Metrics {
             retained_bytes,
             queued_messages,
             queued_bytes,
+            absent_queue_fullest_percent,
+            absent_queue_oldest_seconds,
             password_hash_seconds,
             storage,
             registry: builder.registry,

@@ -2,6 +2,7 @@
 //!
 //! Nothing in here opens a socket, reads a clock or starts a task: bytes and times go in, bytes and events come out.
 
+pub mod client;
 mod client_id;
 pub mod codec;
 pub mod packet;

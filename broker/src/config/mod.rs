@@ -10,9 +10,11 @@ mod raw;
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 pub use self::limits::Limits;
+pub use crate::router::Overflow;
 pub use crate::{
     file_error::FileError as ConfigError,
     net::tls::{TlsConfig, TlsVersions},
@@ -38,6 +40,74 @@ pub struct Config {
     pub listeners: Vec<ListenerConfig>,
     /// What a client, and all of them, may use.
     pub limits: Limits,
+    /// How messages are delivered to sessions.
+    pub delivery: DeliveryConfig,
+    /// What outlives the process.
+    pub persistence: PersistenceConfig,
+}
+
+/// Which sessions something holds for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Sessions {
+    /// All, or none: `true` or `false` in the file.
+    All(bool),
+    /// Those of these client identifiers: a list in the file.
+    Of(Vec<String>),
+}
+
+impl Sessions {
+    /// Whether it holds for the session of this client.
+    pub fn applies_to(&self, client_id: &str) -> bool {
+        match self {
+            Self::All(all) => *all,
+            Self::Of(clients) => clients.iter().any(|client| client == client_id),
+        }
+    }
+}
+
+/// How messages are delivered to sessions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeliveryConfig {
+    /// Whose messages of QoS 0 are kept while they have no connection. Default: nobody's.
+    pub queue_qos0_messages: Sessions,
+    /// Who gets messages at the QoS of the subscription, even if they were published at a lower one. Default: nobody.
+    pub upgrade_outgoing_qos: Sessions,
+    /// What happens to a message for a session whose queue is full. Default: it is refused.
+    pub queue_overflow: Overflow,
+}
+
+impl Default for DeliveryConfig {
+    fn default() -> Self {
+        Self {
+            queue_qos0_messages: Sessions::All(false),
+            upgrade_outgoing_qos: Sessions::All(false),
+            queue_overflow: Overflow::RejectNewest,
+        }
+    }
+}
+
+/// What outlives the process.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PersistenceConfig {
+    /// When an acknowledgement leaves. Default: durable.
+    pub mode: Persistence,
+    /// Where it is kept. Default: `data`.
+    pub directory: PathBuf,
+    /// Start though the disk has lost something that was safe. Not a key of the file: a decision for one start.
+    pub accept_damage: bool,
+}
+
+/// When an acknowledgement of something that must outlive the process leaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Persistence {
+    /// When it is on disk.
+    #[default]
+    Durable,
+    /// When it is written, which is before the disk has it: a power cut can take what came within the last interval. A
+    /// crash of the broker alone takes nothing.
+    Interval(Duration),
+    /// At once, and nothing outlives the process.
+    Off,
 }
 
 /// One address that clients connect to.

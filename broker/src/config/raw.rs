@@ -3,13 +3,15 @@
 use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use serde::Deserialize;
 use toml::Spanned;
 
 use super::{
-    ADMIN_DEFAULT, Config, ConfigError, ListenerConfig, LogLevel, TlsConfig, TlsVersions, limits::RawLimits,
+    ADMIN_DEFAULT, Config, ConfigError, DeliveryConfig, ListenerConfig, LogLevel, Overflow, Persistence,
+    PersistenceConfig, Sessions, TlsConfig, TlsVersions, limits::RawLimits,
 };
 
 #[derive(Deserialize)]
@@ -28,7 +30,33 @@ struct RawConfig {
     listener: Vec<Spanned<RawListener>>,
     #[serde(default)]
     limits: RawLimits,
+    queue_qos0_messages: Option<RawSessions>,
+    upgrade_outgoing_qos: Option<RawSessions>,
+    #[serde(default)]
+    queue_overflow: Overflow,
+    persistence: Option<RawPersistence>,
+    persistence_directory: Option<PathBuf>,
+    persistence_interval_milliseconds: Option<Spanned<u64>>,
 }
+
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "true, false or a list of client identifiers")]
+enum RawSessions {
+    All(bool),
+    Of(Vec<String>),
+}
+
+#[derive(Deserialize, Clone, Copy, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+enum RawPersistence {
+    Durable,
+    Interval,
+    Off,
+}
+
+/// The sync interval of `persistence = "interval"`, if the file gives none: a second of telemetry is what a power cut
+/// may take.
+const SYNC_INTERVAL_DEFAULT_MILLISECONDS: u64 = 1000;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -110,7 +138,45 @@ pub(super) fn parse(source: &Source<'_>) -> Result<Config, ConfigError> {
         log: raw.log,
         listeners,
         limits: raw.limits.build(source)?,
+        persistence: build_persistence(source, &raw)?,
+        delivery: DeliveryConfig {
+            queue_qos0_messages: build_sessions(raw.queue_qos0_messages),
+            upgrade_outgoing_qos: build_sessions(raw.upgrade_outgoing_qos),
+            queue_overflow: raw.queue_overflow,
+        },
     })
+}
+
+fn build_sessions(raw: Option<RawSessions>) -> Sessions {
+    match raw {
+        None => Sessions::All(false),
+        Some(RawSessions::All(all)) => Sessions::All(all),
+        Some(RawSessions::Of(clients)) => Sessions::Of(clients),
+    }
+}
+
+fn build_persistence(source: &Source<'_>, raw: &RawConfig) -> Result<PersistenceConfig, ConfigError> {
+    let interval = raw.persistence_interval_milliseconds.as_ref();
+    if let Some(value) = interval
+        && !(1..=3_600_000).contains(value.get_ref())
+    {
+        return Err(source.error(value, value.get_ref(), "1 to 3600000"));
+    }
+    let mode = match (raw.persistence.unwrap_or(RawPersistence::Durable), interval) {
+        (RawPersistence::Interval, given) => {
+            let milliseconds = given.map_or(SYNC_INTERVAL_DEFAULT_MILLISECONDS, |value| *value.get_ref());
+            Persistence::Interval(Duration::from_millis(milliseconds))
+        }
+        (_, Some(value)) => {
+            let found = "persistence_interval_milliseconds";
+            return Err(source.error(value, found, "it only beside `persistence = \"interval\"`"));
+        }
+        (RawPersistence::Durable, None) => Persistence::Durable,
+        (RawPersistence::Off, None) => Persistence::Off,
+    };
+    let directory = raw.persistence_directory.as_deref().unwrap_or_else(|| Path::new("data"));
+    let directory = source.path.parent().unwrap_or_else(|| Path::new("")).join(directory);
+    Ok(PersistenceConfig { mode, directory, accept_damage: false })
 }
 
 fn build_admin(

@@ -56,6 +56,16 @@ fn the_sample_has_every_key_with_its_default() {
             ListenerConfig { bind: "127.0.0.1:1883".parse().unwrap(), tls: None },
         ],
         limits: Limits::default(),
+        delivery: DeliveryConfig {
+            queue_qos0_messages: Sessions::Of(vec!["gaugeline-bridge".into()]),
+            upgrade_outgoing_qos: Sessions::Of(vec!["gaugeline-bridge".into()]),
+            queue_overflow: Overflow::RejectNewest,
+        },
+        persistence: PersistenceConfig {
+            mode: Persistence::Durable,
+            directory: path("data"),
+            accept_damage: false,
+        },
     };
     assert_eq!(config, expected);
     for (key, default) in Limits::defaults() {

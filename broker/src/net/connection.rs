@@ -17,7 +17,7 @@ use std::{
 
 use bytes::{Buf, BytesMut};
 use gaugeline_protocol::{
-    ReasonCode,
+    PacketId, ReasonCode,
     packet::Will,
     session::{Session, Violation},
 };
@@ -34,7 +34,7 @@ use crate::{
     clock,
     hub::Hub,
     metrics::Tally,
-    router::{Contents, Delivery, Mailbox, MatchCache},
+    router::{Contents, Delivery, Mailbox, MatchCache, Stamp},
     sessions::Seat,
     storage::Ticket,
 };
@@ -67,6 +67,13 @@ pub(super) struct Stall {
     until: Instant,
 }
 
+/// Packets that wait for storage.
+#[derive(Debug)]
+pub(super) struct Gated {
+    pub(super) packets: BytesMut,
+    pub(super) not_before: Ticket,
+}
+
 /// A connection with its session. The future ends when the connection does.
 #[derive(Debug)]
 pub(super) struct Connection {
@@ -95,9 +102,22 @@ pub(super) struct Connection {
     /// The last drain was large: leave buffers with room in the mailbox.
     pub(super) busy: bool,
     pub(super) stall: Option<Stall>,
+    /// When the connection ends because a message of the client was refused.
+    pub(super) refused_until: Option<Instant>,
     pub(super) timer: Option<Pin<Box<Sleep>>>,
     /// Where storage must be for the retained messages of the open run.
     pub(super) retained_at: Ticket,
+    /// Where storage must be for the subscriptions of the packet at hand.
+    pub(super) subscribed_at: Ticket,
+    /// Packets that may leave once storage has reached a position: packet ids of QoS 2 must not be forgotten.
+    pub(super) gated: Option<Gated>,
+    /// Packet ids that were given out in this wake, for storage.
+    pub(super) sent: Vec<(PacketId, Stamp)>,
+    /// What the client has acknowledged in this batch, for storage.
+    pub(super) settled: Vec<Stamp>,
+    /// The client asked to be told when messages were received: then each must be safe before it is told, or a crash
+    /// could give the same message two stamps.
+    pub(super) stamps: bool,
     pub(super) tally: Tally,
     pub(super) occupied: bool,
 }
@@ -115,10 +135,6 @@ impl Future for Connection {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Ending> {
         let connection = self.get_mut();
-        if !connection.occupied {
-            connection.occupied = true;
-            connection.seat.occupy(cx.waker());
-        }
         Scratch::with(|scratch| {
             if connection.out.capacity() == 0 {
                 connection.out = scratch.output();
@@ -140,6 +156,13 @@ impl Future for Connection {
 impl Connection {
     fn turns(&mut self, cx: &mut Context<'_>, scratch: &mut Scratch) -> Result<(), Ending> {
         let now = clock::now();
+        if !self.occupied {
+            self.occupied = true;
+            self.seat.occupy(cx.waker());
+            // Clients need not wait for CONNACK: whole packets may have come with CONNECT.
+            let early = std::mem::take(&mut self.partial);
+            self.take_in(&early, scratch, now)?;
+        }
         for _ in 0..TURNS_MAX {
             if let Some(reason) = self.seat.verdict() {
                 return Err(Ending::Vacated(reason));
@@ -169,6 +192,9 @@ impl Connection {
     }
 
     fn may_read(&mut self, cx: &Context<'_>, now: Instant) -> bool {
+        if self.refused_until.is_some() {
+            return false;
+        }
         if let Some(stall) = &self.stall {
             if now < stall.until && stall.mailbox.wait_for_room(cx.waker()) {
                 return false;
@@ -276,15 +302,27 @@ impl Connection {
         std::mem::replace(&mut self.session, empty)
     }
 
+    /// Sends what waited for storage, and has itself woken for what waits still.
     fn release_acknowledgements(&mut self, cx: &Context<'_>) {
-        while let Some(position) = self.session.awaits_storage() {
-            self.session.release(self.hub.store.durable().position(), &mut self.out);
-            if self.session.awaits_storage() == Some(position)
+        while let Some(position) = self.awaits_storage() {
+            let durable = self.hub.store.durable();
+            self.session.release(durable.position(), &mut self.out);
+            if let Some(gated) = self.gated.take_if(|gated| gated.not_before <= durable) {
+                self.out.extend_from_slice(&gated.packets);
+            }
+            if self.awaits_storage().is_some_and(|next| next >= position && next > durable.position())
                 && self.hub.store.wait(Ticket::new(position), cx.waker())
             {
                 return;
             }
         }
+    }
+
+    /// The next position of storage that lets something go on.
+    fn awaits_storage(&self) -> Option<u64> {
+        let gated = self.gated.as_ref().map(|gated| gated.not_before.position());
+        let unsafe_message = self.awaited_message();
+        [self.session.awaits_storage(), gated, unsafe_message].into_iter().flatten().min()
     }
 
     /// Writes until nothing is left, or the socket takes no more (then `Pending`).
@@ -314,10 +352,14 @@ impl Connection {
     fn wait_for_time(&mut self, cx: &mut Context<'_>, now: Instant) -> Result<(), Ending> {
         loop {
             let stall_ends = self.stall.as_ref().map(|stall| stall.until);
-            if stall_ends.is_none() {
+            if self.refused_until.is_some_and(|until| until <= now) {
+                return Err(Ending::Vacated(ReasonCode::QuotaExceeded));
+            }
+            let pause_ends = self.refused_until.or(stall_ends);
+            if pause_ends.is_none() {
                 self.session.handle_timeout(now).map_err(Ending::Violated)?;
             }
-            let Some(next) = stall_ends.or_else(|| self.session.poll_timeout()) else {
+            let Some(next) = pause_ends.or_else(|| self.session.poll_timeout()) else {
                 self.timer = None;
                 return Ok(());
             };

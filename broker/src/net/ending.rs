@@ -14,6 +14,7 @@ use crate::{
     metrics::CloseReason,
     router::Wire,
     sessions::{Parked, PendingWill},
+    storage::Record,
 };
 
 /// How long the last bytes may take: a client that does not read them loses only the reason.
@@ -74,6 +75,7 @@ impl Connection {
 
     /// Parks the session, hands it to the client's next connection, or ends it.
     fn return_session(&mut self, wants_will: bool, now: Instant) {
+        self.tell_settled();
         self.mailbox.set_wire(Wire::Offline);
         self.return_backlog();
         let hub = Arc::clone(&self.hub);
@@ -82,15 +84,26 @@ impl Connection {
         let persistent = negotiated.is_persistent();
         let mut will = self.will.take().filter(|_| wants_will).map(|will| {
             let delay = will.delay_seconds.min(expiry);
-            PendingWill { due: now + Duration::from_secs(u64::from(delay)), will }
+            let due = now + Duration::from_secs(u64::from(delay));
+            PendingWill { will, identity: self.identity.clone(), due }
         });
         if let Some(pending) = will.take_if(|pending| !persistent || pending.due <= now) {
-            hub.publish_will(&self.mailbox, &pending.will, now);
+            hub.publish_will(&self.mailbox, &pending, now);
         }
         let will_due = will.as_ref().map(|pending| pending.due);
         let expires_at = session_expires_after(expiry).and_then(|after| now.checked_add(after));
         let parked =
             Parked { session: self.take_session(), mailbox: Arc::clone(&self.mailbox), expires_at, will };
+        if persistent {
+            hub.store.append(Record::SessionParked {
+                session: parked.mailbox.id(),
+                expires_at: parked.expires_at.map(|at| hub.anchor.to_wall_nanoseconds(at)),
+                will: parked
+                    .will
+                    .as_ref()
+                    .map(|pending| (pending.will.clone(), hub.anchor.to_wall_nanoseconds(pending.due))),
+            });
+        }
         let unclaimed = if persistent {
             hub.registry.leave(&client_id, &self.seat, Some(Box::new(parked)))
         } else {

@@ -21,9 +21,9 @@ use crate::{
     hub::Hub,
     log,
     metrics::{RefusalReason, Tally},
-    router::{Contents, MatchCache, Wire},
+    router::{Contents, FRAME_BYTES_MAX, MatchCache, RECEIVE_STAMP, Wire},
     sessions::{Claim, Parked, Seat},
-    storage::Ticket,
+    storage::{Record, Ticket},
 };
 
 /// What is read at once before CONNECT is complete: few are larger.
@@ -55,8 +55,8 @@ pub(super) async fn welcome(
     entrance: Entrance,
 ) {
     let limit = Duration::from_secs(hub.limits.connect_timeout_seconds);
-    let secured = tokio::time::timeout(limit, secure(&hub, socket, tls)).await;
     let started = clock::now();
+    let secured = tokio::time::timeout(limit, secure(&hub, socket, tls)).await;
     let mut stream = match secured {
         Ok(Ok(stream)) => stream,
         Ok(Err(refused)) => return refuse(&hub, None, None, address, &refused),
@@ -216,7 +216,7 @@ async fn admit(hub: &Hub, connect: &Connect, address: SocketAddr) -> Result<Admi
         answered(refusal.reason, counted, refusal.to_string())
     })?;
     let (online, offline) = hub.registry.counts();
-    if online + offline >= hub.limits.sessions {
+    if online + offline >= hub.limits.sessions && !hub.registry.knows(&negotiated.client_id) {
         let detail = "the limit of sessions is reached".to_owned();
         return Err(answered(ReasonCode::QuotaExceeded, RefusalReason::ServerBusy, detail));
     }
@@ -272,14 +272,14 @@ fn enter(
         hub.end_session(*old, now);
     }
     let present = resumable.is_some();
-    let limits_packets = (negotiated.outgoing_packet_bytes_max as usize) < hub.limits.packet_bytes;
+    let limits_packets = (negotiated.outgoing_packet_bytes_max as usize) < FRAME_BYTES_MAX;
     let wire = Wire::of(negotiated.version, limits_packets);
     let mut out = BytesMut::new();
     let connack = negotiated.connack(&hub.settings, expiry_asked, present);
     if let Err(error) = connack.encode(negotiated.version, &mut out) {
-        tracing::error!(client = %identity.client_id, "no CONNACK was sent: {error}");
+        tracing::error!(client = identity.client_id.as_str(), "no CONNACK was sent: {error}");
     }
-    let (session, mailbox) = match resumable {
+    let (mut session, mailbox) = match resumable {
         Some(parked) => {
             let Parked { mut session, mailbox, .. } = *parked;
             session.resume(negotiated, now);
@@ -291,6 +291,20 @@ fn enter(
         }
     };
     mailbox.set_wire(wire);
+    let asks = |(name, _): &(String, String)| name == RECEIVE_STAMP;
+    let stamps = session.version().is_v5() && connect.properties.user_properties.iter().any(asks);
+    for delivery in session.messages_mut() {
+        delivery.stamped = stamps;
+    }
+    if mailbox.is_persistent() {
+        hub.store.append(Record::SessionOpened {
+            session: mailbox.id(),
+            client_id: identity.client_id.clone(),
+            user: identity.user.clone(),
+            expiry_seconds: session.negotiated().session_expiry_seconds,
+            will: connect.will.clone().map(Box::new),
+        });
+    }
     log::connected(&identity, session.version(), present);
     let connection = Connection {
         resent: session.inflight() == 0,
@@ -308,8 +322,14 @@ fn enter(
         walks: Vec::new(),
         busy: false,
         stall: None,
+        refused_until: None,
         timer: None,
         retained_at: Ticket::START,
+        subscribed_at: Ticket::START,
+        gated: None,
+        sent: Vec::new(),
+        settled: Vec::new(),
+        stamps,
         tally: Tally::default(),
         occupied: false,
         hub,

@@ -1,12 +1,15 @@
 //! What a connection does with its client's packets.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use bytes::BytesMut;
 use gaugeline_protocol::{
-    QoS, ReasonCode, codec,
+    PacketId, QoS, ReasonCode, codec,
     packet::{self, Publish, RetainHandling, SubAck, Subscribe, SubscribeFilter, UnsubAck, Unsubscribe},
-    session::{Event, Subscription, Violation},
+    session::{Answer, Event, Subscription, Violation},
 };
 
 use super::{
@@ -16,8 +19,13 @@ use super::{
 use crate::{
     log,
     metrics::DropReason,
-    router::{CachedTopic, Fanout, Run},
+    router::{CachedTopic, Delivery, Fanout, Run},
+    storage::{Record, Ticket},
 };
+
+/// How long a client of MQTT 3 waits before it is cut off because a queue is full: it will come back at once, and the
+/// queue may have room then.
+const REFUSAL_PAUSE: Duration = Duration::from_secs(1);
 
 impl From<Violation> for Ending {
     fn from(violation: Violation) -> Self {
@@ -43,6 +51,7 @@ impl Connection {
         let result = self.handle_each(bytes, fanout, now, &mut run);
         // What came before a violation was legal and is routed.
         self.send_run(&mut run, fanout);
+        self.tell_settled();
         result
     }
 
@@ -60,7 +69,19 @@ impl Connection {
             used += frame.len;
             let packet = packet::decode(self.session.version(), &frame, &self.hub.packet_limits)?;
             match self.session.handle_packet(packet, &mut self.out)? {
-                Event::Handled | Event::Settled(_) => {}
+                Event::Handled => {}
+                Event::Settled(message) => {
+                    self.settled.extend(message.map(|settled| settled.message.stamp()))
+                }
+                Event::Repeated { packet_id, not_before } => {
+                    self.answer(Answer::PubRec(packet_id, ReasonCode::Success), Ticket::new(not_before));
+                }
+                Event::Received { packet_id, message } => self.exchange_received(packet_id, message),
+                Event::Completed(packet_id) => self.exchange_completed(packet_id),
+                Event::Released(packet_id) => {
+                    self.send_run(run, fanout);
+                    self.exchange_released(packet_id);
+                }
                 Event::Publish { publish, alias } => {
                     self.publish(publish, alias.as_deref(), run, fanout, now);
                 }
@@ -97,7 +118,10 @@ impl Connection {
         if publish.retain {
             self.send_run(run, fanout);
             let refused = self.retain(&publish, &topic, now).err();
-            if let (Some(reason), true) = (refused, self.session.version().is_v5()) {
+            // Only an acknowledgement of MQTT 5 can say no: then the client tries again. Else it is delivered at least.
+            if let (Some(reason), true, Some(_)) =
+                (refused, self.session.version().is_v5(), publish.packet_id)
+            {
                 self.acknowledge(&publish, reason, 0);
                 return;
             }
@@ -138,7 +162,8 @@ impl Connection {
             publisher: Some(self.mailbox.id()),
             received_at: now,
         };
-        let message = if publish.payload.is_empty() { None } else { single.messages().pop() };
+        let message =
+            if publish.payload.is_empty() { None } else { single.messages(|| self.hub.stamp()).pop() };
         let kept = self.hub.retain(&topic.topic, message);
         if kept.is_err() {
             log::refused(
@@ -156,10 +181,84 @@ impl Connection {
     /// Routes the messages gathered so far and acknowledges them, in their order.
     fn send_run(&mut self, run: &mut Option<Run<'_>>, fanout: &mut Fanout) {
         let Some(run) = run.take() else { return };
-        let (ticket, reason) = self.hub.route(&run, fanout);
+        let exactly_once = run.publishes.first().is_some_and(|publish| publish.qos == QoS::ExactlyOnce);
+        let received = (exactly_once && self.mailbox.is_persistent()).then(|| {
+            (self.mailbox.id(), run.publishes.iter().filter_map(|publish| publish.packet_id).collect())
+        });
+        let (ticket, reason) = self.hub.route(&run, received, fanout);
         let not_before = ticket.max(std::mem::take(&mut self.retained_at)).position();
+        if reason == ReasonCode::QuotaExceeded && !self.session.version().is_v5() {
+            self.refuse_unacknowledged(&run);
+            return;
+        }
         for publish in &run.publishes {
             self.acknowledge(publish, reason, not_before);
+        }
+    }
+
+    /// The client has taken over a message of QoS 2. PUBREL waits until that is safe: were it forgotten, the message
+    /// would be sent a second time under an id that the client has released.
+    fn exchange_received(&mut self, packet_id: PacketId, message: Option<Delivery>) {
+        let ticket = match message {
+            Some(kept) if self.mailbox.is_persistent() => self.hub.store.append(Record::Received {
+                session: self.mailbox.id(),
+                packet_id,
+                message: kept.message.stamp(),
+            }),
+            _ => Ticket::START,
+        };
+        self.answer(Answer::PubRel(packet_id), ticket);
+    }
+
+    fn exchange_completed(&mut self, packet_id: PacketId) {
+        if self.mailbox.is_persistent() {
+            self.hub.store.append(Record::Completed { session: self.mailbox.id(), packet_id });
+        }
+    }
+
+    /// The client releases a packet id. PUBCOMP waits until that is safe: were it forgotten, the next message with this
+    /// id would be taken for a duplicate.
+    fn exchange_released(&mut self, packet_id: PacketId) {
+        let ticket = if self.mailbox.is_persistent() {
+            self.hub.store.append(Record::Released { session: self.mailbox.id(), packet_id })
+        } else {
+            Ticket::START
+        };
+        self.answer(Answer::PubComp(packet_id), ticket);
+    }
+
+    /// Tells storage what the client has acknowledged. Nothing waits for it: a message that is sent twice is allowed
+    /// where it was acknowledged at QoS 1.
+    pub(super) fn tell_settled(&mut self) {
+        if self.settled.is_empty() {
+            return;
+        }
+        let messages = std::mem::take(&mut self.settled);
+        if self.mailbox.is_persistent() && self.hub.store.keeps() {
+            self.hub.store.append(Record::Settled { session: self.mailbox.id(), messages });
+        }
+    }
+
+    fn answer(&mut self, answer: Answer, ticket: Ticket) {
+        let durable = self.hub.store.durable().position();
+        self.session.answer(answer, ticket.position(), durable, &mut self.out);
+    }
+
+    /// A queue that must not lose the messages is full, and MQTT 3 has no word for it: the client gets no
+    /// acknowledgement, waits a while, and is cut off, so that it keeps the messages and comes back.
+    fn refuse_unacknowledged(&mut self, run: &Run<'_>) {
+        for packet_id in run.publishes.iter().filter_map(|publish| publish.packet_id) {
+            // Sent again, it is to be routed again.
+            if self.session.forget_received(packet_id) && self.mailbox.is_persistent() {
+                self.hub.store.append(Record::Released { session: self.mailbox.id(), packet_id });
+            }
+        }
+        if run.publishes.iter().any(|publish| publish.packet_id.is_some()) && self.refused_until.is_none() {
+            log::refused(
+                &self.identity,
+                format_args!("publish on {}: the queue of a session that gets it is full", run.topic.topic),
+            );
+            self.refused_until = Some(run.received_at + REFUSAL_PAUSE);
         }
     }
 
@@ -178,7 +277,8 @@ impl Connection {
             .map(|wanted| self.subscribe_one(wanted, subscribe.id, &mut walks))
             .collect();
         let answer = SubAck::new(subscribe.packet_id, reasons);
-        self.send_answer(|version, out| answer.encode(version, out));
+        let ticket = std::mem::take(&mut self.subscribed_at);
+        self.send_answer(ticket, |version, out| answer.encode(version, out));
         self.walks.extend(walks);
     }
 
@@ -213,6 +313,13 @@ impl Connection {
         };
         self.session.subscriptions_mut().insert(filter.clone(), subscription);
         self.hub.metrics.subscriptions.inc_by(i64::from(!existed));
+        if self.mailbox.is_persistent() {
+            self.subscribed_at = self.hub.store.append(Record::Subscribed {
+                session: self.mailbox.id(),
+                filter: filter.clone(),
+                subscription,
+            });
+        }
         // First the subscription, then the retained messages: a message in between comes twice rather than never.
         self.hub.router.subscribe(&self.mailbox, &filter, subscription);
         let retained = match wanted.retain_handling {
@@ -242,20 +349,30 @@ impl Connection {
                 }
                 self.hub.metrics.subscriptions.dec();
                 self.hub.router.unsubscribe(self.mailbox.id(), filter);
+                if self.mailbox.is_persistent() {
+                    let (session, filter) = (self.mailbox.id(), filter.clone());
+                    self.subscribed_at = self.hub.store.append(Record::Unsubscribed { session, filter });
+                }
                 ReasonCode::Success
             })
             .collect();
         let answer = UnsubAck::new(unsubscribe.packet_id, reasons);
-        self.send_answer(|version, out| answer.encode(version, out));
+        let ticket = std::mem::take(&mut self.subscribed_at);
+        self.send_answer(ticket, |version, out| answer.encode(version, out));
     }
 
     /// Answers cannot fail to encode: they have no texts, and as many codes as the request had filters.
     fn send_answer(
         &mut self,
+        ticket: Ticket,
         encode: impl FnOnce(gaugeline_protocol::Version, &mut BytesMut) -> Result<(), codec::EncodeError>,
     ) {
-        if let Err(error) = encode(self.session.version(), &mut self.out) {
-            tracing::error!(client = %self.identity.client_id, "an answer was not sent: {error}");
+        let mut packet = BytesMut::new();
+        match encode(self.session.version(), &mut packet) {
+            Ok(()) => self.answer(Answer::Packet(packet.freeze()), ticket),
+            Err(error) => {
+                tracing::error!(client = self.identity.client_id.as_str(), "an answer was not sent: {error}")
+            }
         }
     }
 

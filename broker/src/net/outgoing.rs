@@ -1,7 +1,7 @@
 //! What a connection sends on its own account: unacknowledged messages of the last connection, retained messages, and
 //! what is in its mailbox.
 
-use std::time::Instant;
+use std::{sync::Arc, time::Instant};
 
 use bytes::{Buf, BytesMut};
 use gaugeline_protocol::{
@@ -10,13 +10,14 @@ use gaugeline_protocol::{
 };
 
 use super::{
-    connection::{Connection, OUTPUT_BYTES_MAX},
+    connection::{Connection, Gated, OUTPUT_BYTES_MAX},
     scratch::Scratch,
 };
 use crate::{
     auth::AccessKind,
     metrics::DropReason,
-    router::{Contents, DeliveryOptions, Entry, Page},
+    router::{Contents, Delivery, DeliveryOptions, Entry, Page},
+    storage::{Receiver, Record, Ticket},
 };
 
 /// From this much at once a connection counts as busy, and its mailbox keeps buffers with room.
@@ -43,15 +44,25 @@ impl Connection {
     /// Moves into the output what may be sent now, in order: what must be sent again, what waits from before, retained
     /// messages, the mailbox.
     pub(super) fn fill_output(&mut self, scratch: &mut Scratch, now: Instant) {
+        self.gather_output(scratch, now);
+        self.tell_sent();
+        self.tell_settled();
+    }
+
+    fn gather_output(&mut self, scratch: &mut Scratch, now: Instant) {
         if !self.resent {
-            self.resent = self.session.resend(now, OUTPUT_BYTES_MAX, &mut self.out);
+            let resent = self.session.resend(now, OUTPUT_BYTES_MAX, &mut self.out);
+            for delivery in &resent.dropped {
+                self.give_up(delivery, DropReason::TooLarge);
+            }
+            self.resent = resent.complete;
             if !self.resent {
                 return;
             }
         }
-        while self.out.len() < OUTPUT_BYTES_MAX {
+        while self.out.len() < OUTPUT_BYTES_MAX && self.gated.is_none() {
             self.send_backlog(now);
-            if !self.backlog.is_empty() {
+            if !self.backlog.is_empty() || self.gated.is_some() {
                 return;
             }
             if !self.next_retained(scratch, now) && !self.drain(scratch) {
@@ -64,6 +75,9 @@ impl Connection {
     pub(super) fn has_more_to_send(&self) -> bool {
         if !self.resent {
             return self.session.may_resend();
+        }
+        if self.gated.is_some() || self.awaited_message().is_some() {
+            return false;
         }
         match self.backlog.entries.front() {
             None => !self.walks.is_empty(),
@@ -91,6 +105,11 @@ impl Connection {
         while self.out.len() < OUTPUT_BYTES_MAX
             && let Some(entry) = self.backlog.entries.pop_front()
         {
+            if self.gated.is_some() && !matches!(entry, Entry::Delivery(_)) {
+                // Frames are copied to the output, which must not overtake what waits for storage.
+                self.backlog.entries.push_front(entry);
+                return;
+            }
             match entry {
                 Entry::Run { bytes, messages } => self.send_frames(bytes as usize, messages as usize),
                 Entry::Frame { bytes, packet_id_at, qos } => {
@@ -105,23 +124,74 @@ impl Connection {
                     self.tally.sent(qos, 1);
                 }
                 Entry::Delivery(delivery) => {
-                    let (size, qos) = (delivery.message.size(), delivery.qos);
-                    match self.session.deliver(now, delivery, &mut self.out) {
-                        Ok(()) => self.tally.sent(qos, 1),
-                        Err(Undelivered::WindowClosed(delivery)) => {
-                            self.backlog.entries.push_front(Entry::Delivery(delivery));
-                            return;
-                        }
-                        Err(Undelivered::TooLarge) => {
-                            self.hub.metrics.messages_dropped.inc(DropReason::TooLarge)
-                        }
-                        Err(Undelivered::Expired) => {
-                            self.hub.metrics.messages_dropped.inc(DropReason::Expired)
-                        }
+                    if let Some(delivery) = self.send_delivery(delivery, now) {
+                        self.backlog.entries.push_front(Entry::Delivery(delivery));
+                        return;
                     }
-                    self.backlog.sent(1, size);
                 }
             }
+        }
+    }
+
+    /// Sends a delivery, or gives it back if it has to wait for the client or for storage.
+    fn send_delivery(&mut self, mut delivery: Delivery, now: Instant) -> Option<Delivery> {
+        if self.stamps && delivery.message.safe_at() > self.hub.store.durable().position() {
+            return Some(delivery);
+        }
+        delivery.stamped = self.stamps;
+        let (size, qos, stamp) = (delivery.message.size(), delivery.qos, delivery.message.stamp());
+        let kept = self.mailbox.keeps(qos) && self.hub.store.keeps();
+        // A packet id of QoS 2 must be safe before the client sees it, and nothing overtakes what waits for that.
+        let gated = self.gated.is_some() || (kept && qos == QoS::ExactlyOnce);
+        let out = match (&mut self.gated, gated) {
+            (_, false) => &mut self.out,
+            (waiting, true) => {
+                let empty = Gated { packets: BytesMut::new(), not_before: Ticket::START };
+                &mut waiting.get_or_insert(empty).packets
+            }
+        };
+        match self.session.deliver(now, delivery, out) {
+            Ok(packet_id) => {
+                self.tally.sent(qos, 1);
+                match packet_id {
+                    Some(packet_id) if kept => self.sent.push((packet_id, stamp)),
+                    None if kept => self.settled.push(stamp),
+                    _ => {}
+                }
+            }
+            Err(Undelivered::WindowClosed(delivery)) => return Some(delivery),
+            Err(Undelivered::TooLarge(delivery)) => self.give_up(&delivery, DropReason::TooLarge),
+            Err(Undelivered::Expired(delivery)) => self.give_up(&delivery, DropReason::Expired),
+        }
+        self.backlog.sent(1, size);
+        None
+    }
+
+    fn give_up(&mut self, delivery: &Delivery, reason: DropReason) {
+        self.hub.metrics.messages_dropped.inc(reason);
+        if self.mailbox.keeps(delivery.qos) {
+            self.settled.push(delivery.message.stamp());
+        }
+    }
+
+    /// Tells storage which packet ids were given out.
+    fn tell_sent(&mut self) {
+        if self.sent.is_empty() {
+            return;
+        }
+        let messages = std::mem::take(&mut self.sent);
+        let ticket = self.hub.store.append(Record::Sent { session: self.mailbox.id(), messages });
+        if let Some(gated) = &mut self.gated {
+            gated.not_before = ticket;
+        }
+    }
+
+    /// The position that storage must reach before the next message may be sent, if it is that which is waited for.
+    pub(super) fn awaited_message(&self) -> Option<u64> {
+        match self.backlog.entries.front() {
+            Some(Entry::Delivery(delivery)) if self.stamps && self.resent => Some(delivery.message.safe_at())
+                .filter(|safe_at| *safe_at > self.hub.store.durable().position()),
+            _ => None,
         }
     }
 
@@ -147,7 +217,11 @@ impl Connection {
             self.walks.remove(0);
         }
         let access = self.hub.access.load();
+        let own = subscription.no_local.then(|| self.mailbox.id());
         for message in scratch.found.drain(..) {
+            if own.is_some() && message.publisher() == own {
+                continue;
+            }
             let options = DeliveryOptions {
                 qos: message.qos().min(subscription.qos),
                 retain: true,
@@ -157,10 +231,27 @@ impl Connection {
             if !delivery.has_expired(now)
                 && access.decide(&self.identity, AccessKind::Read, message.topic()).allowed
             {
+                self.keep_retained(&delivery);
                 self.backlog.push_delivery(delivery);
             }
         }
         true
+    }
+
+    /// A retained message that is delivered to a session that outlives its connection waits for it like any other.
+    fn keep_retained(&self, delivery: &Delivery) {
+        if self.hub.store.keeps() && self.mailbox.keeps(delivery.qos) {
+            self.hub.store.append(Record::Messages {
+                messages: vec![Arc::clone(&delivery.message)],
+                receivers: vec![Receiver {
+                    session: self.mailbox.id(),
+                    qos: delivery.qos,
+                    retain: delivery.retain,
+                    subscription_ids: delivery.subscription_ids.clone(),
+                }],
+                received: None,
+            });
+        }
     }
 
     /// What was taken out of the mailbox and can wait for the next connection goes back.
@@ -171,7 +262,7 @@ impl Connection {
             .entries
             .into_iter()
             .filter_map(|entry| match entry {
-                Entry::Delivery(delivery) if delivery.qos != QoS::AtMostOnce => Some(delivery),
+                Entry::Delivery(delivery) if self.mailbox.keeps(delivery.qos) => Some(delivery),
                 _ => None,
             })
             .collect::<Vec<_>>();

@@ -12,16 +12,21 @@ use std::{
 use gaugeline_protocol::{
     PacketId, QoS, Version,
     packet::{Outgoing, Publish},
+    topic,
 };
 
 use super::{
-    CachedTopic, DeliveryOptions, Draft, Frames, Mailbox, MailboxId, Message, Pushed, Wire, targets::Target,
+    CachedTopic, DeliveryOptions, Draft, Frames, Mailbox, MailboxId, Message, Pushed, Stamp, Wire,
+    targets::Target,
 };
 
 /// Payloads up to this size are copied into each receiver's mailbox; of larger ones all receivers share one copy.
 /// Copying costs less than a shared allocation, its reference counts and a frame head for each receiver, up to about
 /// a memory page.
 const COPIED_PAYLOAD_BYTES_MAX: usize = 4096;
+/// The largest frame: such a payload, a topic of any length, and at most 14 bytes of header, lengths and packet id.
+/// Who takes less must be sent messages one by one.
+pub const FRAME_BYTES_MAX: usize = COPIED_PAYLOAD_BYTES_MAX + topic::TOPIC_BYTES_MAX + 14;
 
 /// How often a push is tried again because the receiver's connection changed between looking and locking. Each try
 /// needs another reconnect of the same client in that instant.
@@ -53,12 +58,34 @@ pub struct Run<'a> {
 }
 
 /// What became of a run.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Default)]
 pub struct Routed {
     /// How many mailboxes got its messages.
     pub receivers: usize,
     /// How many copies were dropped because a mailbox was full.
     pub dropped: u64,
+    /// Of those, what storage was told of: the session, and how many messages at the end of the run.
+    pub refused: Vec<(MailboxId, usize)>,
+    /// Older messages that had to make room.
+    pub evicted: Vec<(MailboxId, Stamp)>,
+}
+
+/// Someone that a run is delivered to, and how.
+#[derive(Debug)]
+pub struct Addressee {
+    /// Where to.
+    pub mailbox: Arc<Mailbox>,
+    /// How.
+    pub options: DeliveryOptions,
+}
+
+/// The messages of a run that one member of a shared subscription gets.
+#[derive(Debug)]
+pub struct Share {
+    /// Which message of the run.
+    pub message: usize,
+    /// Who gets it.
+    pub to: Addressee,
 }
 
 impl Run<'_> {
@@ -71,26 +98,58 @@ impl Run<'_> {
                 .is_none_or(|first| first.qos == publish.qos && first.retain == publish.retain)
     }
 
-    /// Whether storage must have the messages before they are acknowledged.
-    pub fn must_be_stored(&self) -> bool {
-        self.qos() != QoS::AtMostOnce && self.topic.targets.any_persistent()
+    /// Those who get the run's messages and for whom they must be kept.
+    pub fn keepers(&self) -> impl Iterator<Item = Addressee> {
+        let persistent = self.topic.targets.direct.iter().filter(|target| target.mailbox.is_persistent());
+        persistent
+            .filter(|target| !self.is_own(target))
+            .map(|target| Addressee { mailbox: Arc::clone(&target.mailbox), options: self.options(target) })
+            .filter(|to| to.mailbox.keeps(to.options.qos))
     }
 
-    /// Copies of the messages, to be kept.
-    pub fn messages(&self) -> Vec<Arc<Message>> {
-        self.publishes.iter().map(|publish| Arc::new(self.message(publish))).collect()
+    /// Each message of the run to one member of each shared subscription. Each call moves their turns on.
+    pub fn shares(&self) -> Vec<Share> {
+        let mut shares = Vec::new();
+        for group in &self.topic.targets.groups {
+            for message in 0..self.publishes.len() {
+                let Some(target) = group.pick().map(Target::of) else { continue };
+                let options = self.options(&target);
+                shares.push(Share { message, to: Addressee { mailbox: target.mailbox, options } });
+            }
+        }
+        shares
     }
 
-    fn message(&self, publish: &Publish<'_>) -> Message {
+    fn is_own(&self, target: &Target) -> bool {
+        target.no_local && Some(target.mailbox.id()) == self.publisher
+    }
+
+    fn options(&self, target: &Target) -> DeliveryOptions {
+        let upgrades = target.mailbox.options().upgrades_qos;
+        DeliveryOptions {
+            qos: if upgrades { target.qos } else { self.qos().min(target.qos) },
+            retain: self.retain() && target.retain_as_published,
+            subscription_ids: target.ids.clone(),
+        }
+    }
+
+    /// Copies of the messages, to be kept, each with the next stamp.
+    pub fn messages(&self, stamp: impl Fn() -> Stamp) -> Vec<Arc<Message>> {
+        self.publishes.iter().map(|publish| Arc::new(self.message(publish, stamp()))).collect()
+    }
+
+    fn message(&self, publish: &Publish<'_>, stamp: Stamp) -> Message {
         let expiry = publish.properties.message_expiry_seconds;
-        Message::new(&Draft {
+        let properties = publish.properties.forwardable();
+        let draft = Draft {
             topic: &self.topic.topic,
             payload: publish.payload,
-            properties: &publish.properties.forwardable(),
+            properties: &properties,
             qos: publish.qos,
             expires_at: expiry.map(|seconds| self.received_at + Duration::from_secs(u64::from(seconds))),
             publisher: self.publisher,
-        })
+        };
+        Message::new(&draft, stamp)
     }
 
     fn qos(&self) -> QoS {
@@ -111,8 +170,9 @@ impl Run<'_> {
 }
 
 /// A run on its way, with what was made for it so far.
-struct Sending<'r, 'a> {
+struct Sending<'r, 'a, S> {
     run: &'r Run<'a>,
+    stamp: S,
     plain: bool,
     /// Made for the first receiver that needs them, or given by the caller.
     messages: Option<Vec<Arc<Message>>>,
@@ -121,16 +181,31 @@ struct Sending<'r, 'a> {
     routed: Routed,
 }
 
+impl<S: Fn() -> Stamp> Sending<'_, '_, S> {
+    /// Makes the messages, if nobody has yet.
+    fn messages(&mut self) {
+        let (run, stamp) = (self.run, &self.stamp);
+        self.messages.get_or_insert_with(|| run.messages(stamp));
+    }
+}
+
 impl Fanout {
-    /// Pushes a run to everybody who gets it. `messages` are its kept copies, if the caller made them already.
-    pub fn send(&mut self, run: &Run<'_>, messages: Option<Vec<Arc<Message>>>) -> Routed {
-        let mut sending =
-            Sending { run, plain: run.is_plain(), messages, encoded: 0, routed: Routed::default() };
+    /// Pushes a run to everybody who gets it. `messages` are its kept copies, if the caller made them already; if not,
+    /// `stamp` gives each its stamp when they are made. `shares` are the run's [`Run::shares`].
+    pub fn send(
+        &mut self,
+        run: &Run<'_>,
+        messages: Option<Vec<Arc<Message>>>,
+        shares: &[Share],
+        stamp: impl Fn() -> Stamp,
+    ) -> Routed {
+        let plain = run.is_plain();
+        let mut sending = Sending { run, stamp, plain, messages, encoded: 0, routed: Routed::default() };
         for target in &run.topic.targets.direct {
             self.send_to(target, &mut sending);
         }
-        if !run.topic.targets.groups.is_empty() {
-            self.send_to_groups(&mut sending);
+        for share in shares {
+            self.send_share(share, &mut sending);
         }
         sending.routed
     }
@@ -147,15 +222,14 @@ impl Fanout {
         self.stalled.take()
     }
 
-    fn send_to(&mut self, target: &Target, sending: &mut Sending<'_, '_>) {
+    fn send_to<S: Fn() -> Stamp>(&mut self, target: &Target, sending: &mut Sending<'_, '_, S>) {
         let mailbox = &target.mailbox;
-        if target.no_local && Some(mailbox.id()) == sending.run.publisher {
+        if sending.run.is_own(target) {
             return;
         }
         sending.routed.receivers += 1;
-        let qos = sending.run.qos().min(target.qos);
-        let retain = sending.run.retain() && target.retain_as_published;
-        let kept = qos != QoS::AtMostOnce && mailbox.is_persistent();
+        let options = sending.run.options(target);
+        let kept = mailbox.keeps(options.qos);
         for _ in 0..RETRIES_MAX {
             let wire = mailbox.wire();
             let version = match wire {
@@ -165,45 +239,40 @@ impl Fanout {
                 Wire::Offline if kept => break,
                 Wire::Offline => return,
             };
-            if kept || !sending.plain || target.ids.is_some() {
+            if kept || !sending.plain || options.subscription_ids.is_some() {
                 break;
             }
-            let Some(frames) = self.classes.frames(version, qos, retain, sending) else { break };
+            let Some(frames) = self.classes.frames(version, options.qos, options.retain, sending) else {
+                break;
+            };
             if let Some(pushed) = mailbox.push_frames(wire, frames, &mut self.wakers) {
-                self.account(mailbox, pushed, &mut sending.routed);
+                self.account(mailbox, pushed, false, &mut sending.routed);
                 return;
             }
         }
-        let run = sending.run;
-        let messages = sending.messages.get_or_insert_with(|| run.messages());
-        let options = DeliveryOptions { qos, retain, subscription_ids: target.ids.clone() };
-        let pushed = mailbox.push_messages(messages, &options, &mut self.wakers);
-        self.account(mailbox, pushed, &mut sending.routed);
+        sending.messages();
+        let Sending { messages: Some(messages), routed, .. } = sending else { return };
+        let pushed = mailbox.push_messages(messages, &options, &mut self.wakers, &mut routed.evicted);
+        self.account(mailbox, pushed, kept, routed);
     }
 
-    /// Each message of the run to one member of each group.
-    fn send_to_groups(&mut self, sending: &mut Sending<'_, '_>) {
-        let run = sending.run;
-        let messages = sending.messages.get_or_insert_with(|| run.messages()).clone();
-        for group in &run.topic.targets.groups {
-            for message in &messages {
-                let Some(member) = group.pick() else { continue };
-                let target = Target::of(member);
-                let options = DeliveryOptions {
-                    qos: run.qos().min(target.qos),
-                    retain: run.retain() && target.retain_as_published,
-                    subscription_ids: target.ids,
-                };
-                let pushed =
-                    target.mailbox.push_messages(std::slice::from_ref(message), &options, &mut self.wakers);
-                self.account(&target.mailbox, pushed, &mut sending.routed);
+    fn send_share<S: Fn() -> Stamp>(&mut self, share: &Share, sending: &mut Sending<'_, '_, S>) {
+        let Share { message, to: Addressee { mailbox, options } } = share;
+        sending.routed.receivers += 1;
+        sending.messages();
+        let Sending { messages: Some(messages), routed, .. } = sending else { return };
+        let Some(message) = messages.get(*message..=*message) else { return };
+        let pushed = mailbox.push_messages(message, options, &mut self.wakers, &mut routed.evicted);
+        self.account(mailbox, pushed, mailbox.keeps(options.qos), routed);
+    }
+
+    fn account(&mut self, mailbox: &Arc<Mailbox>, pushed: Pushed, kept: bool, routed: &mut Routed) {
+        if pushed.dropped > 0 {
+            routed.dropped += u64::from(pushed.dropped);
+            if kept {
+                routed.refused.push((mailbox.id(), pushed.dropped as usize));
             }
-            sending.routed.receivers += 1;
         }
-    }
-
-    fn account(&mut self, mailbox: &Arc<Mailbox>, pushed: Pushed, routed: &mut Routed) {
-        routed.dropped += u64::from(pushed.dropped);
         if pushed.stall && self.stalled.is_none() {
             self.stalled = Some(Arc::clone(mailbox));
         }
@@ -213,12 +282,12 @@ impl Fanout {
 impl Classes {
     /// The run's frames of one class, encoded on first use. `None` if a message cannot be encoded so: it is too long
     /// for the packet format with the topic it got by an alias.
-    fn frames(
+    fn frames<S>(
         &mut self,
         version: Version,
         qos: QoS,
         retain: bool,
-        sending: &mut Sending<'_, '_>,
+        sending: &mut Sending<'_, '_, S>,
     ) -> Option<&Frames> {
         let class = usize::from(version.is_v5()) * 6 + usize::from(qos.bits()) * 2 + usize::from(retain);
         let frames = self.0.get_mut(class)?;

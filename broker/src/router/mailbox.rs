@@ -12,7 +12,7 @@ use std::{
     collections::VecDeque,
     sync::{
         Arc,
-        atomic::{AtomicU8, AtomicU64, Ordering},
+        atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering},
     },
     task::Waker,
 };
@@ -21,7 +21,7 @@ use bytes::BytesMut;
 use gaugeline_protocol::{QoS, Version};
 use parking_lot::Mutex;
 
-use super::{Delivery, DeliveryOptions, Message};
+use super::{Delivery, DeliveryOptions, Message, Stamp};
 use crate::auth::Identity;
 
 /// Names a mailbox, and so the session whose messages it holds, for ever: storage refers to it.
@@ -71,7 +71,7 @@ pub enum Wire {
 }
 
 impl Wire {
-    /// What a connection of this version takes; `limits_packets` if the client set a maximum packet size.
+    /// What a connection of this version takes; `limits_packets` if the client may not take every frame.
     pub fn of(version: Version, limits_packets: bool) -> Self {
         match version {
             _ if limits_packets => Self::Deliveries,
@@ -79,6 +79,71 @@ impl Wire {
             Version::V5 => Self::V5,
         }
     }
+}
+
+/// The bytes that wait in all mailboxes together, and how many may.
+#[derive(Debug)]
+pub struct QueueTotal {
+    messages: AtomicUsize,
+    bytes: AtomicUsize,
+    bytes_max: usize,
+}
+
+impl QueueTotal {
+    /// Nothing waits yet.
+    pub const fn new(bytes_max: usize) -> Self {
+        Self { messages: AtomicUsize::new(0), bytes: AtomicUsize::new(0), bytes_max }
+    }
+
+    /// How many messages wait.
+    pub fn messages(&self) -> usize {
+        self.messages.load(Ordering::Relaxed)
+    }
+
+    /// How many bytes wait.
+    pub fn bytes(&self) -> usize {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    fn has_room_for(&self, bytes: usize) -> bool {
+        self.bytes() + bytes <= self.bytes_max
+    }
+
+    /// Replaces what a mailbox held by what it holds.
+    fn update(&self, before: (usize, usize), after: (usize, usize)) {
+        for (total, before, after) in [(&self.messages, before.0, after.0), (&self.bytes, before.1, after.1)]
+        {
+            if after > before {
+                total.fetch_add(after - before, Ordering::Relaxed);
+            } else if before > after {
+                total.fetch_sub(before - after, Ordering::Relaxed);
+            }
+        }
+    }
+}
+
+/// How a session wants its messages.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct MailboxOptions {
+    /// The session outlives its connections.
+    pub persistent: bool,
+    /// Messages of QoS 0 wait for it too while it has no connection.
+    pub queues_qos0: bool,
+    /// Messages are delivered at the QoS of the subscription, even if they were published at a lower one.
+    pub upgrades_qos: bool,
+    /// What happens to messages that find no room.
+    pub overflow: Overflow,
+}
+
+/// What happens to a message above QoS 0 that finds a mailbox full.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Overflow {
+    /// It is refused, and its publisher told: nothing that was acknowledged is lost.
+    #[default]
+    RejectNewest,
+    /// It takes the place of the oldest ones, which are lost although they were acknowledged.
+    DropOldest,
 }
 
 /// How much a mailbox holds, what its owner has taken out but not sent included.
@@ -160,8 +225,9 @@ pub struct Pushed {
 pub struct Mailbox {
     id: MailboxId,
     identity: Identity,
-    persistent: bool,
+    options: MailboxOptions,
     limits: MailboxLimits,
+    total: Arc<QueueTotal>,
     /// A [`Wire`]; changed only under the lock of `state`, read without it as a hint that the lock confirms.
     wire: AtomicU8,
     state: Mutex<State>,
@@ -173,6 +239,8 @@ struct State {
     /// What the owner has drained but not sent yet.
     held_messages: usize,
     held_bytes: usize,
+    /// The messages and bytes of this that are in the total.
+    counted: (usize, usize),
     owner: Option<Waker>,
     stalled: Vec<Waker>,
     lagging: bool,
@@ -181,12 +249,19 @@ struct State {
 
 impl Mailbox {
     /// An empty mailbox without a connection. `persistent`: its session outlives its connections.
-    pub fn new(id: MailboxId, identity: Identity, persistent: bool, limits: MailboxLimits) -> Self {
+    pub fn new(
+        id: MailboxId,
+        identity: Identity,
+        options: MailboxOptions,
+        limits: MailboxLimits,
+        total: Arc<QueueTotal>,
+    ) -> Self {
         Self {
             id,
             identity,
-            persistent,
+            options,
             limits,
+            total,
             wire: AtomicU8::new(Wire::Offline as u8),
             state: Mutex::new(State::default()),
         }
@@ -204,7 +279,17 @@ impl Mailbox {
 
     /// Whether messages above QoS 0 must outlive the connection.
     pub fn is_persistent(&self) -> bool {
-        self.persistent
+        self.options.persistent
+    }
+
+    /// How its session wants its messages.
+    pub fn options(&self) -> MailboxOptions {
+        self.options
+    }
+
+    /// Whether a message delivered at this QoS must outlive the connection.
+    pub fn keeps(&self, qos: QoS) -> bool {
+        self.options.persistent && (qos != QoS::AtMostOnce || self.options.queues_qos0)
     }
 
     /// What the owner takes at present.
@@ -225,9 +310,11 @@ impl Mailbox {
         state.owner = None;
         state.lagging = false;
         let stalled = std::mem::take(&mut state.stalled);
-        let dropped = if wire == Wire::Offline { state.contents.keep_deliveries() } else { 0 };
+        let dropped =
+            if wire == Wire::Offline { state.contents.keep_deliveries(|qos| self.keeps(qos)) } else { 0 };
         state.held_bytes = 0;
         state.held_messages = 0;
+        self.count(&mut state);
         drop(state);
         wake_all(stalled);
         dropped
@@ -244,7 +331,7 @@ impl Mailbox {
             return None;
         }
         let messages = frames.each.len();
-        if state.lacks_room_for(frames.bytes.len(), messages, frames.qos, &self.limits) {
+        if self.lacks_room_for(&state, frames.bytes.len(), messages, frames.qos) {
             return Some(Pushed { dropped: u32::try_from(messages).unwrap_or(u32::MAX), stall: false });
         }
         state.contents.push_frames(frames);
@@ -252,22 +339,31 @@ impl Mailbox {
     }
 
     /// Pushes messages that are encoded when they are sent, all with the same options.
+    ///
+    /// Messages that had to make room for them are added to `evicted`.
     pub fn push_messages(
         &self,
         messages: &[Arc<Message>],
         options: &DeliveryOptions,
         wakers: &mut Vec<Waker>,
+        evicted: &mut Vec<(MailboxId, Stamp)>,
     ) -> Pushed {
         let mut state = self.state.lock();
-        if state.closed || (options.qos == QoS::AtMostOnce && self.wire() == Wire::Offline) {
+        if state.closed || (!self.keeps(options.qos) && self.wire() == Wire::Offline) {
             return Pushed::default();
         }
         let mut dropped = 0;
         for message in messages {
-            if state.lacks_room_for(message.size(), 1, options.qos, &self.limits) {
+            // Once one finds no room, those behind it do not either: no message overtakes another.
+            if dropped == 0 && self.options.overflow == Overflow::DropOldest && options.qos != QoS::AtMostOnce
+            {
+                self.make_room(&mut state, message.size(), evicted);
+            }
+            if dropped > 0 || self.lacks_room_for(&state, message.size(), 1, options.qos) {
                 dropped += 1;
             } else {
                 state.contents.push_delivery(options.deliver(message));
+                self.count(&mut state);
             }
         }
         Pushed { dropped, ..self.pushed(&mut state, wakers) }
@@ -275,7 +371,8 @@ impl Mailbox {
 
     fn pushed(&self, state: &mut State, wakers: &mut Vec<Waker>) -> Pushed {
         wakers.extend(state.owner.take());
-        let over = state.contents.bytes + state.held_bytes > self.limits.stall_bytes;
+        self.count(state);
+        let over = state.bytes() > self.limits.stall_bytes;
         Pushed { dropped: 0, stall: over && !state.lagging && self.wire() != Wire::Offline }
     }
 
@@ -286,6 +383,7 @@ impl Mailbox {
         std::mem::swap(&mut state.contents, contents);
         state.held_messages = held_messages + contents.messages;
         state.held_bytes = held_bytes + contents.bytes;
+        self.count(&mut state);
         let stalled = state.caught_up(&self.limits);
         drop(state);
         wake_all(stalled);
@@ -297,6 +395,7 @@ impl Mailbox {
         let mut state = self.state.lock();
         state.held_messages = held_messages;
         state.held_bytes = held_bytes;
+        self.count(&mut state);
         let empty = state.contents.is_empty();
         if empty && !state.owner.as_ref().is_some_and(|owner| owner.will_wake(waker)) {
             state.owner = Some(waker.clone());
@@ -321,7 +420,7 @@ impl Mailbox {
         let full = !state.lagging
             && !state.closed
             && self.wire() != Wire::Offline
-            && state.contents.bytes + state.held_bytes > self.limits.stall_bytes;
+            && state.bytes() > self.limits.stall_bytes;
         if full && !state.stalled.iter().any(|known| known.will_wake(waker)) {
             state.stalled.push(waker.clone());
         }
@@ -343,6 +442,8 @@ impl Mailbox {
         let mut state = self.state.lock();
         state.closed = true;
         let contents = std::mem::take(&mut state.contents);
+        (state.held_messages, state.held_bytes) = (0, 0);
+        self.count(&mut state);
         let stalled = std::mem::take(&mut state.stalled);
         drop(state);
         wake_all(stalled);
@@ -358,29 +459,73 @@ impl Mailbox {
             state.contents.bytes += delivery.message.size();
             state.contents.entries.push_front(Entry::Delivery(delivery));
         }
+        self.count(&mut state);
+    }
+
+    /// How full it is, in percent of the nearer of its limits, and the stamp of the oldest message that waits.
+    pub fn fullness(&self) -> (u8, Option<Stamp>) {
+        let state = self.state.lock();
+        let messages = state.contents.messages + state.held_messages;
+        let percent = |used: usize, most: usize| used.saturating_mul(100) / most.max(1);
+        let fuller = percent(messages, self.limits.messages).max(percent(state.bytes(), self.limits.bytes));
+        let oldest = state.contents.entries.iter().find_map(|entry| match entry {
+            Entry::Delivery(delivery) => Some(delivery.message.stamp()),
+            Entry::Run { .. } | Entry::Frame { .. } => None,
+        });
+        (u8::try_from(fuller.min(100)).unwrap_or(100), oldest)
     }
 
     /// How many messages and bytes are waiting, what the owner holds included.
     pub fn waiting(&self) -> (usize, usize) {
         let state = self.state.lock();
-        (state.contents.messages + state.held_messages, state.contents.bytes + state.held_bytes)
+        (state.contents.messages + state.held_messages, state.bytes())
+    }
+
+    /// Brings the total up to date with what is in here.
+    fn count(&self, state: &mut State) {
+        let now = (state.contents.messages + state.held_messages, state.bytes());
+        self.total.update(std::mem::replace(&mut state.counted, now), now);
+    }
+
+    /// Drops the oldest deliveries until a message of this size has room, or nothing is left to drop.
+    fn make_room(&self, state: &mut State, bytes: usize, evicted: &mut Vec<(MailboxId, Stamp)>) {
+        while self.lacks_room_for(state, bytes, 1, QoS::AtLeastOnce)
+            && let Some(stamp) = state.contents.pop_oldest_delivery()
+        {
+            evicted.push((self.id, stamp));
+            self.count(state);
+        }
+    }
+
+    /// QoS 0 to a lagging owner is dropped at the stall limit, so that the rest of the room is left to messages that
+    /// were promised.
+    fn lacks_room_for(&self, state: &State, bytes: usize, messages: usize, qos: QoS) -> bool {
+        let bytes_after = state.bytes() + bytes;
+        if !self.total.has_room_for(bytes) {
+            return true;
+        }
+        if qos == QoS::AtMostOnce {
+            return bytes_after > if state.lagging { self.limits.stall_bytes } else { self.limits.bytes };
+        }
+        bytes_after > self.limits.bytes
+            || state.contents.messages + state.held_messages + messages > self.limits.messages
+    }
+}
+
+impl Drop for Mailbox {
+    fn drop(&mut self) {
+        self.total.update(self.state.get_mut().counted, (0, 0));
     }
 }
 
 impl State {
-    /// QoS 0 to a lagging owner is dropped at the stall limit, so that the rest of the room is left to messages that
-    /// were promised.
-    fn lacks_room_for(&self, bytes: usize, messages: usize, qos: QoS, limits: &MailboxLimits) -> bool {
-        let bytes_after = self.contents.bytes + self.held_bytes + bytes;
-        if qos == QoS::AtMostOnce {
-            return bytes_after > if self.lagging { limits.stall_bytes } else { limits.bytes };
-        }
-        bytes_after > limits.bytes || self.contents.messages + self.held_messages + messages > limits.messages
+    fn bytes(&self) -> usize {
+        self.contents.bytes + self.held_bytes
     }
 
     /// At half the stall limit those who waited go on, and a lagging owner is trusted again.
     fn caught_up(&mut self, limits: &MailboxLimits) -> Vec<Waker> {
-        if self.contents.bytes + self.held_bytes > limits.stall_bytes / 2 {
+        if self.bytes() > limits.stall_bytes / 2 {
             return Vec::new();
         }
         self.lagging = false;
@@ -389,6 +534,16 @@ impl State {
 }
 
 impl Contents {
+    /// Drops the delivery at the front; `None` if something else is there.
+    fn pop_oldest_delivery(&mut self) -> Option<Stamp> {
+        if !matches!(self.entries.front(), Some(Entry::Delivery(_))) {
+            return None;
+        }
+        let Some(Entry::Delivery(oldest)) = self.entries.pop_front() else { return None };
+        self.sent(1, oldest.message.size());
+        Some(oldest.message.stamp())
+    }
+
     /// Something at the front has been sent.
     pub fn sent(&mut self, messages: usize, bytes: usize) {
         self.messages = self.messages.saturating_sub(messages);
@@ -426,10 +581,10 @@ impl Contents {
     }
 
     /// Keeps what can wait for another connection; returns how many messages went.
-    fn keep_deliveries(&mut self) -> usize {
+    fn keep_deliveries(&mut self, keeps: impl Fn(QoS) -> bool) -> usize {
         let before = self.messages;
         self.frames = BytesMut::new();
-        self.entries.retain(|entry| matches!(entry, Entry::Delivery(kept) if kept.qos != QoS::AtMostOnce));
+        self.entries.retain(|entry| matches!(entry, Entry::Delivery(kept) if keeps(kept.qos)));
         self.messages = self.entries.len();
         self.bytes = self
             .entries

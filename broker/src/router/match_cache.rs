@@ -4,7 +4,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use foldhash::fast::RandomState;
 
-use super::{Router, Generations, Targets};
+use super::{Generations, Router, Targets};
 use crate::auth::{AccessHandle, AccessKind, Decision, Identity};
 
 /// How many topics a connection remembers. A sensor has a handful; a gateway with more than this refills the cache,

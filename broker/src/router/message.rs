@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicU64, Ordering},
     },
     time::Instant,
@@ -12,6 +12,10 @@ use bytes::{BufMut, Bytes, BytesMut};
 use gaugeline_protocol::{QoS, packet::Outgoing, session};
 
 use super::MailboxId;
+
+/// The user property by which a client of MQTT 5 asks, in CONNECT, to be told the stamp of each message, and by which it
+/// is told.
+pub const RECEIVE_STAMP: &str = "gaugeline-received";
 
 /// An immutable message: topic, properties and payload in one allocation.
 #[derive(Debug)]
@@ -23,6 +27,9 @@ pub struct Message {
     expires_at: Option<Instant>,
     publisher: Option<MailboxId>,
     stamp: Stamp,
+    /// Where storage must be for the message to be safe.
+    safe_at: AtomicU64,
+    stamp_text: OnceLock<Box<str>>,
 }
 
 /// When the broker received a message: nanoseconds since 1970, strictly increasing, and so also the message's name.
@@ -94,6 +101,8 @@ impl Message {
             expires_at: draft.expires_at,
             publisher: draft.publisher,
             stamp,
+            safe_at: AtomicU64::new(0),
+            stamp_text: OnceLock::new(),
         }
     }
 
@@ -136,6 +145,20 @@ impl Message {
         self.stamp
     }
 
+    /// Storage was told of it, and has it once it has reached this position.
+    pub fn set_safe_at(&self, position: u64) {
+        self.safe_at.store(position, Ordering::Relaxed);
+    }
+
+    /// Where storage must be for the message to be safe; 0 if it is kept nowhere.
+    pub fn safe_at(&self) -> u64 {
+        self.safe_at.load(Ordering::Relaxed)
+    }
+
+    fn stamp_text(&self) -> &str {
+        self.stamp_text.get_or_init(|| self.stamp.0.to_string().into())
+    }
+
     /// The memory it takes, near enough for limits, in bytes.
     pub fn size(&self) -> usize {
         self.bytes.len() + size_of::<Self>()
@@ -153,6 +176,8 @@ pub struct Delivery {
     pub retain: bool,
     /// The identifiers of the subscriptions that matched.
     pub subscription_ids: Option<Arc<[u32]>>,
+    /// Whether the client is told the message's stamp.
+    pub stamped: bool,
 }
 
 /// How messages are delivered to one subscriber.
@@ -174,6 +199,7 @@ impl DeliveryOptions {
             qos: self.qos,
             retain: self.retain,
             subscription_ids: self.subscription_ids.clone(),
+            stamped: false,
         }
     }
 }
@@ -191,7 +217,7 @@ impl session::Message for Delivery {
             message_expiry_seconds: self.message.expires_at.map(|at| remaining_seconds(at, now)),
             subscription_ids: self.subscription_ids.as_deref().unwrap_or_default(),
             forwardable: self.message.properties(),
-            user_property: None,
+            user_property: self.stamped.then(|| (RECEIVE_STAMP, self.message.stamp_text())),
         }
     }
 

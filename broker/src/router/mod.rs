@@ -29,10 +29,13 @@ use foldhash::fast::RandomState;
 use gaugeline_protocol::{TopicFilter, session::Subscription};
 use parking_lot::RwLock;
 
-pub use fanout::{Fanout, Routed, Run};
-pub use mailbox::{Contents, Entry, Frames, Mailbox, MailboxId, MailboxIds, MailboxLimits, Pushed, Wire};
+pub use fanout::{Addressee, FRAME_BYTES_MAX, Fanout, Routed, Run, Share};
+pub use mailbox::{
+    Contents, Entry, Frames, Mailbox, MailboxId, MailboxIds, MailboxLimits, MailboxOptions, Overflow, Pushed,
+    QueueTotal, Wire,
+};
 pub use match_cache::{CachedTopic, MatchCache};
-pub use message::{Delivery, DeliveryOptions, Draft, Message, Stamp, Stamper};
+pub use message::{Delivery, DeliveryOptions, Draft, Message, RECEIVE_STAMP, Stamp, Stamper};
 pub use retained::{Page, Retained, RetainedFull, RetainedLimits};
 pub use targets::Targets;
 

@@ -172,11 +172,12 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::router::Draft;
+    use crate::router::{Draft, Stamp};
 
     fn message(topic: &str, payload: &[u8]) -> Arc<Message> {
         let (properties, qos) = (&[][..], QoS::AtMostOnce);
-        Arc::new(Message::new(&Draft { topic, payload, properties, qos, expires_at: None, publisher: None }))
+        let draft = Draft { topic, payload, properties, qos, expires_at: None, publisher: None };
+        Arc::new(Message::new(&draft, Stamp::from_nanoseconds(1)))
     }
 
     fn all(retained: &Retained, filter: &str) -> Vec<String> {

@@ -34,10 +34,11 @@ impl Subscribers {
             self.direct.insert(subscriber.mailbox.id(), subscriber);
             return;
         };
-        let mut members = self.groups.get(name).map(|group| group.members.clone()).unwrap_or_default();
+        let group = self.groups.entry(name.into()).or_default();
+        let mut members = group.members.clone();
         members.retain(|member| member.mailbox.id() != subscriber.mailbox.id());
         members.push(subscriber);
-        self.groups.insert(name.into(), Arc::new(Group::new(members)));
+        *group = Arc::new(group.with(members));
     }
 
     pub(super) fn remove(&mut self, group: Option<&str>, mailbox: MailboxId) -> bool {
@@ -49,7 +50,8 @@ impl Subscribers {
         if members.is_empty() {
             self.groups.remove(name);
         } else if removed {
-            self.groups.insert(name.into(), Arc::new(Group::new(members)));
+            let group = Arc::new(known.with(members));
+            self.groups.insert(name.into(), group);
         }
         removed
     }
@@ -60,22 +62,25 @@ impl Subscribers {
 }
 
 /// The members of a shared subscription: each message goes to one of them [MQTT 5.0, section 4.8.2].
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Group {
     members: Vec<Subscriber>,
-    next: AtomicUsize,
+    /// Whose turn it is, shared with every selection of the group: each topic of each publisher has its own, and one
+    /// message on each must not hit the same member.
+    next: Arc<AtomicUsize>,
 }
 
 impl Group {
-    pub(super) fn new(members: Vec<Subscriber>) -> Self {
-        Self { members, next: AtomicUsize::new(0) }
+    /// The same group with other members.
+    fn with(&self, members: Vec<Subscriber>) -> Self {
+        Self { members, next: Arc::clone(&self.next) }
     }
 
     /// The same group with only the members that may read.
     pub(super) fn filtered(&self, may_read: impl Fn(&Mailbox) -> bool) -> Option<Self> {
         let members =
             self.members.iter().filter(|member| may_read(&member.mailbox)).cloned().collect::<Vec<_>>();
-        (!members.is_empty()).then(|| Self::new(members))
+        (!members.is_empty()).then(|| self.with(members))
     }
 
     /// Round robin over the members that are connected; if none is, over those whose session is kept.

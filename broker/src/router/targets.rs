@@ -62,11 +62,6 @@ impl Targets {
     pub fn is_empty(&self) -> bool {
         self.direct.is_empty() && self.groups.is_empty()
     }
-
-    /// Whether some session that gets them outlives its connection.
-    pub(super) fn any_persistent(&self) -> bool {
-        self.direct.iter().any(|target| target.mailbox.is_persistent()) || !self.groups.is_empty()
-    }
 }
 
 /// Gathers targets from the filters that match.

@@ -1,9 +1,11 @@
 //! Sessions by client identifier: who is connected, what is kept for those who are not, and when that ends.
 
+mod absentees;
 mod expiry;
 mod registry;
 mod seat;
 
+pub use absentees::{Absence, Absentees};
 pub use expiry::Expiry;
-pub use registry::{Claim, Parked, PendingWill, Registry};
+pub use registry::{Claim, DueWill, Parked, PendingWill, Registry};
 pub use seat::Seat;

@@ -17,7 +17,10 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use super::Seat;
-use crate::router::{Delivery, Mailbox};
+use crate::{
+    auth::Identity,
+    router::{Delivery, Mailbox},
+};
 
 /// Shards by client identifier: connects of different clients seldom meet.
 const SHARDS: usize = 32;
@@ -49,8 +52,21 @@ pub struct Parked {
 pub struct PendingWill {
     /// The will.
     pub will: Box<Will>,
+    /// Who left it: the last connection, not the one that opened the session.
+    pub identity: Identity,
     /// When it is due.
     pub due: Instant,
+}
+
+/// A will whose time has come, and the parked session that left it.
+#[derive(Debug)]
+pub struct DueWill {
+    /// The will.
+    pub pending: PendingWill,
+    /// The session's mailbox.
+    pub mailbox: Arc<Mailbox>,
+    /// When the session ends.
+    pub expires_at: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -155,6 +171,12 @@ impl Registry {
         None
     }
 
+    /// Parks a session that an earlier process left.
+    pub fn restore(&self, client_id: ClientId, parked: Box<Parked>) {
+        self.offline.fetch_add(1, Ordering::Relaxed);
+        self.shard(&client_id).lock().insert(client_id, Slot::Offline(parked));
+    }
+
     /// Takes out a parked session whose time has come.
     pub fn remove_expired(&self, client_id: &ClientId, now: Instant) -> Option<Box<Parked>> {
         let mut shard = self.shard(client_id).lock();
@@ -170,12 +192,24 @@ impl Registry {
     }
 
     /// Takes a due will out of a parked session.
-    pub fn take_due_will(&self, client_id: &ClientId, now: Instant) -> Option<(Arc<Mailbox>, PendingWill)> {
+    pub fn take_due_will(&self, client_id: &ClientId, now: Instant) -> Option<DueWill> {
         match self.shard(client_id).lock().get_mut(client_id) {
             Some(Slot::Offline(parked)) if parked.will.as_ref().is_some_and(|will| will.due <= now) => {
-                parked.will.take().map(|will| (Arc::clone(&parked.mailbox), will))
+                let pending = parked.will.take()?;
+                Some(DueWill { pending, mailbox: Arc::clone(&parked.mailbox), expires_at: parked.expires_at })
             }
             _ => None,
+        }
+    }
+
+    /// Looks at every session without a connection, a shard at a time.
+    pub fn for_each_parked(&self, mut look: impl FnMut(&ClientId, &Parked)) {
+        for shard in &self.shards {
+            for (client_id, slot) in shard.lock().iter() {
+                if let Slot::Offline(parked) = slot {
+                    look(client_id, parked);
+                }
+            }
         }
     }
 
@@ -194,6 +228,11 @@ impl Registry {
                 seat.vacate(reason);
             }
         }
+    }
+
+    /// Whether the client has a session, with or without a connection.
+    pub fn knows(&self, client_id: &ClientId) -> bool {
+        self.shard(client_id).lock().contains_key(client_id)
     }
 
     /// How many sessions are connected, and how many are parked.

@@ -2,11 +2,7 @@
 
 use std::sync::Arc;
 
-use gaugeline_protocol::{
-    ClientId, PacketId, QoS, TopicFilter,
-    packet::Will,
-    session::Subscription,
-};
+use gaugeline_protocol::{ClientId, PacketId, QoS, TopicFilter, packet::Will, session::Subscription};
 
 use crate::router::{MailboxId, Message, Stamp};
 
@@ -66,14 +62,12 @@ pub enum Record {
         /// The packet ids under which a publisher sent them at QoS 2: they were received, and not released yet.
         received: Option<(MailboxId, Vec<PacketId>)>,
     },
-    /// A message was given a packet id: it is, or is about to be, on its way to its receiver.
+    /// Messages were given packet ids: they are, or are about to be, on their way to their receiver.
     Sent {
         /// The receiver.
         session: MailboxId,
-        /// The message.
-        message: Stamp,
-        /// Under which packet id it must be sent again.
-        packet_id: PacketId,
+        /// Which, and under which packet ids they must be sent again, in this order.
+        messages: Vec<(PacketId, Stamp)>,
     },
     /// PUBREC has arrived: the message itself is the receiver's, and PUBREL remains to be sent.
     Received {
@@ -84,12 +78,12 @@ pub enum Record {
         /// The message, which need not be kept for this receiver any more.
         message: Stamp,
     },
-    /// A message no longer waits for a session: it was acknowledged, or dropped.
+    /// Messages no longer wait for a session: they were acknowledged, or dropped.
     Settled {
         /// The receiver.
         session: MailboxId,
-        /// The message.
-        message: Stamp,
+        /// Which.
+        messages: Vec<Stamp>,
     },
     /// PUBCOMP has arrived: the exchange that [`Self::Received`] left open is complete.
     Completed {

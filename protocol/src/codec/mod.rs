@@ -4,7 +4,7 @@
 //! well formed in every respect that can be seen without the state of a session. It does no IO and keeps no state.
 //!
 //! `mqttbytes` decodes and writes some of the control packets. It accepts much that the standard forbids, so its
-//! decoders only ever see what [`gate`] has walked through, and its writers only what was checked before.
+//! decoders only ever see what the gate (`gate.rs`) has walked through, and its writers only what was checked before.
 
 mod error;
 mod frame;

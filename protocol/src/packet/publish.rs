@@ -10,6 +10,7 @@ use crate::{
         DecodeError, Frame, Limits, Reader,
         property::{self, Property},
     },
+    topic::TOPIC_LEVELS_MAX,
 };
 
 /// A received message.
@@ -57,6 +58,42 @@ impl<'a> Publish<'a> {
 
 #[inline]
 fn check_topic(topic: &str, has_alias: bool) -> Result<(), DecodeError> {
+    if is_plain(topic.as_bytes()) { Ok(()) } else { check_unusual_topic(topic, has_alias) }
+}
+
+/// Whether these bytes of a string are surely a topic name: the usual case, seen eight bytes at a time.
+#[inline]
+fn is_plain(topic: &[u8]) -> bool {
+    let (words, rest) = topic.as_chunks::<8>();
+    let mut suspicious = 0;
+    for word in words {
+        suspicious |= suspects(u64::from_le_bytes(*word));
+    }
+    // Fills the last word with a letter.
+    let mut last = [b'a'; 8];
+    for (to, from) in last.iter_mut().zip(rest) {
+        *to = *from;
+    }
+    suspicious |= suspects(u64::from_le_bytes(last));
+    // So short a topic cannot have too many levels.
+    suspicious == 0 && !topic.is_empty() && topic.len() < TOPIC_LEVELS_MAX
+}
+
+/// Not zero if one of the eight bytes is U+0000, `+` or `#`: the highest bit of such a byte is set. The lowest byte
+/// that is set is exact; so zero is exact.
+#[inline]
+const fn suspects(word: u64) -> u64 {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const HIGH: u64 = 0x8080_8080_8080_8080;
+    let (plus, hash) = (word ^ (ONES * b'+' as u64), word ^ (ONES * b'#' as u64));
+    let null = word.wrapping_sub(ONES) & !word;
+    let plus = plus.wrapping_sub(ONES) & !plus;
+    let hash = hash.wrapping_sub(ONES) & !hash;
+    (null | plus | hash) & HIGH
+}
+
+#[cold]
+fn check_unusual_topic(topic: &str, has_alias: bool) -> Result<(), DecodeError> {
     match TopicName::check(topic) {
         Ok(()) => Ok(()),
         Err(TopicError::Empty) if has_alias => Ok(()),
@@ -157,4 +194,28 @@ fn is_forwardable(property: &Property<'_>) -> bool {
         property,
         Property::TopicAlias(_) | Property::SubscriptionId(_) | Property::MessageExpirySeconds(_)
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plain_topic_is_a_topic() {
+        for at in 0..24 {
+            for byte in 0..=0x7F_u8 {
+                let mut topic = b"sensors/a/temperature/ab".to_vec();
+                topic[at] = byte;
+                let text = std::str::from_utf8(&topic).unwrap();
+                for end in 1..=topic.len() {
+                    let valid = TopicName::check(&text[..end]).is_ok();
+                    assert_eq!(is_plain(&topic[..end]), valid, "[MQTT-3.3.2-2] {text} {end}");
+                }
+            }
+        }
+        assert!(is_plain("\u{e9}/\u{1F321}".as_bytes()));
+        assert!(!is_plain(b""));
+        assert!(!is_plain(&[b'/'; 201]), "too many levels");
+        assert!(check_topic(&"a".repeat(65_535), false).is_ok());
+    }
 }

@@ -119,6 +119,25 @@ pub fn negotiate(
 }
 
 impl Negotiated {
+    /// The terms of a session that has no connection: what matters is whose it is and how long it is kept.
+    pub fn offline(client_id: ClientId, session_expiry_seconds: u32, settings: &ServerSettings) -> Self {
+        Self {
+            version: Version::V5,
+            client_id,
+            client_id_assigned: false,
+            clean_start: false,
+            session_expiry_seconds,
+            session_expiry_max_seconds: settings.session_expiry_max_seconds,
+            keep_alive_seconds: 0,
+            keep_alive_overridden: false,
+            window: NonZeroU16::MAX,
+            receive_maximum: settings.receive_maximum,
+            outgoing_packet_bytes_max: u32::MAX,
+            topic_alias_maximum: 0,
+            request_problem_information: true,
+        }
+    }
+
     /// Whether the session outlives its connection.
     pub fn is_persistent(&self) -> bool {
         self.session_expiry_seconds > 0

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::{
-    ReasonCode,
+    PacketId, ReasonCode,
     codec::DecodeError,
     packet::{Publish, Subscribe, Unsubscribe},
 };
@@ -20,12 +20,32 @@ pub enum Event<'a, M> {
         /// The topic that a topic alias stands for, when the packet named none.
         alias: Option<Arc<str>>,
     },
+    /// A message of QoS 2 that was routed before came again: the broker answers with [`super::Answer::PubRec`].
+    Repeated {
+        /// The exchange.
+        packet_id: PacketId,
+        /// Where storage must be before that.
+        not_before: u64,
+    },
     /// Subscriptions to decide on; the broker answers with a SUBACK.
     Subscribe(Subscribe),
     /// Subscriptions to end; the broker answers with an UNSUBACK.
     Unsubscribe(Unsubscribe),
     /// The client has taken over a message: nothing is left to send again. `None` if the session did not keep it.
     Settled(Option<M>),
+    /// The client has taken over a message of QoS 2: storage is told, and then the broker answers with
+    /// [`super::Answer::PubRel`].
+    Received {
+        /// The exchange.
+        packet_id: PacketId,
+        /// The message, which need not be kept for this session any more; `None` if the session did not keep it.
+        message: Option<M>,
+    },
+    /// The client has seen that an exchange of QoS 2 is complete: nothing is left of it.
+    Completed(PacketId),
+    /// The client releases the packet id of a QoS 2 message that it sent: storage is told, and then the broker answers
+    /// with [`super::Answer::PubComp`].
+    Released(PacketId),
     /// The client ends the connection.
     Disconnected {
         /// Whether its will is to be published all the same [MQTT 5.0, section 3.14.2.1].

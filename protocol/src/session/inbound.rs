@@ -1,23 +1,29 @@
 //! Messages from the client: topic aliases, the receive window, QoS 2 without duplicates, acknowledgements in order.
 
 use std::{
-    collections::{BTreeSet, VecDeque},
+    collections::{BTreeMap, VecDeque},
     num::NonZeroU16,
     sync::Arc,
 };
 
 use bytes::BytesMut;
 
-use super::{Event, Negotiated, PUBACK, PUBCOMP, PUBREC, Violation, put_ack};
+use super::{Answer, Event, Negotiated, PUBCOMP, Violation, put_ack};
 use crate::{PacketId, QoS, ReasonCode, Version, packet::Publish};
 
-/// An acknowledgement that may have to wait for storage.
+/// An answer, and where storage must be before it leaves.
+#[derive(Debug)]
+struct Pending {
+    answer: Answer,
+    not_before: u64,
+}
+
+/// A message of QoS 2 between its PUBLISH and its PUBREL.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct PendingAck {
-    pub(super) packet_id: PacketId,
-    pub(super) qos: QoS,
-    pub(super) reason: ReasonCode,
-    pub(super) not_before: u64,
+struct Exchange {
+    /// Where storage must be before PUBREC may say that the message is safe.
+    not_before: u64,
+    counted: bool,
 }
 
 #[derive(Debug)]
@@ -26,10 +32,12 @@ pub(super) struct Inbound {
     topic_alias_maximum: u16,
     /// QoS 2 packet ids between PUBLISH and PUBREL: a second PUBLISH with one of them is a duplicate. Survives the
     /// connection.
-    received: BTreeSet<PacketId>,
-    /// Acknowledgements in the order of their PUBLISH packets.
-    pending: VecDeque<PendingAck>,
-    /// How many of `pending` are of QoS 1; those of QoS 2 are counted by `received`.
+    received: BTreeMap<PacketId, Exchange>,
+    /// How many of them were sent on this connection, and so count in its receive window [MQTT 5.0, section 4.9].
+    counted: usize,
+    /// Answers in the order in which they were decided, and so acknowledgements in the order of their PUBLISH packets.
+    pending: VecDeque<Pending>,
+    /// How many of `pending` are PUBACKs: messages of QoS 2 are counted by `received`.
     pending_qos1: usize,
     /// Topics by alias, the first at index 0.
     aliases: Vec<Option<Arc<str>>>,
@@ -40,7 +48,8 @@ impl Inbound {
         Self {
             receive_maximum: negotiated.receive_maximum.get(),
             topic_alias_maximum: negotiated.topic_alias_maximum,
-            received: BTreeSet::new(),
+            received: BTreeMap::new(),
+            counted: 0,
             pending: VecDeque::new(),
             pending_qos1: 0,
             aliases: Vec::new(),
@@ -48,7 +57,10 @@ impl Inbound {
     }
 
     pub(super) fn resume(&mut self, negotiated: &Negotiated) {
-        let received = std::mem::take(&mut self.received);
+        let mut received = std::mem::take(&mut self.received);
+        for exchange in received.values_mut() {
+            exchange.counted = false;
+        }
         *self = Self { received, ..Self::new(negotiated) };
     }
 
@@ -56,32 +68,40 @@ impl Inbound {
         &mut self,
         version: Version,
         publish: Publish<'a>,
-        out: &mut BytesMut,
     ) -> Result<Event<'a, M>, Violation> {
+        if publish.properties.subscription_ids().next().is_some() {
+            return Err(Violation::protocol("a subscription identifier from a client [MQTT-3.3.4-6]"));
+        }
         let alias = match publish.properties.topic_alias {
             None => None,
             Some(alias) => self.resolve(alias, publish.topic)?,
         };
         let Some(packet_id) = publish.packet_id else { return Ok(Event::Publish { publish, alias }) };
-        let duplicate = publish.qos == QoS::ExactlyOnce && self.received.contains(&packet_id);
-        if !duplicate
-            && version.is_v5()
-            && self.pending_qos1 + self.received.len() >= usize::from(self.receive_maximum)
-        {
-            return Err(Violation::Protocol {
-                reason: ReasonCode::ReceiveMaximumExceeded,
-                detail: "more unacknowledged messages than the receive maximum [MQTT-3.3.4-7]",
-            });
-        }
-        if duplicate {
-            // [MQTT-4.3.3-10]: answered again, but not routed again.
-            if !self.pending.iter().any(|ack| ack.packet_id == packet_id) {
-                put_ack(version, PUBREC, packet_id, ReasonCode::Success, out);
+        let known = if publish.qos == QoS::ExactlyOnce { self.received.get_mut(&packet_id) } else { None };
+        let repeated = known.as_ref().map(|exchange| exchange.not_before);
+        if known.is_none_or(|exchange| !exchange.counted) {
+            if version.is_v5() && self.pending_qos1 + self.counted >= usize::from(self.receive_maximum) {
+                return Err(Violation::Protocol {
+                    reason: ReasonCode::ReceiveMaximumExceeded,
+                    detail: "more unacknowledged messages than the receive maximum [MQTT-3.3.4-7]",
+                });
             }
-            return Ok(Event::Handled);
+            self.counted += usize::from(publish.qos == QoS::ExactlyOnce);
+        }
+        if let Some(not_before) = repeated {
+            // [MQTT-4.3.3-10]: answered again, but not routed again.
+            if let Some(exchange) = self.received.get_mut(&packet_id) {
+                exchange.counted = true;
+            }
+            let waits =
+                |pending: &Pending| matches!(pending.answer, Answer::PubRec(id, _) if id == packet_id);
+            if self.pending.iter().any(waits) {
+                return Ok(Event::Handled);
+            }
+            return Ok(Event::Repeated { packet_id, not_before });
         }
         if publish.qos == QoS::ExactlyOnce {
-            self.received.insert(packet_id);
+            self.received.insert(packet_id, Exchange { not_before: 0, counted: true });
         }
         Ok(Event::Publish { publish, alias })
     }
@@ -110,58 +130,68 @@ impl Inbound {
         Ok(None)
     }
 
-    pub(super) fn acknowledge(
+    pub(super) fn answer(
         &mut self,
-        ack: PendingAck,
+        answer: Answer,
+        not_before: u64,
         version: Version,
         durable: u64,
         out: &mut BytesMut,
     ) {
-        if self.pending.is_empty() && ack.not_before <= durable {
-            self.send(ack, version, out);
+        if let Answer::PubRec(packet_id, reason) = answer
+            && version.is_v5()
+            && reason.is_error()
+        {
+            // It ends the exchange [MQTT 5.0, section 4.3.3], even if it is lost on its way: then the message comes
+            // again, and is decided on again.
+            self.forget(packet_id);
+        }
+        if self.pending.is_empty() && not_before <= durable {
+            answer.put(version, out);
             return;
         }
-        self.pending_qos1 += usize::from(ack.qos == QoS::AtLeastOnce);
-        self.pending.push_back(ack);
+        if let Answer::PubRec(packet_id, _) = &answer
+            && let Some(exchange) = self.received.get_mut(packet_id)
+        {
+            exchange.not_before = not_before;
+        }
+        self.pending_qos1 += usize::from(matches!(answer, Answer::PubAck(..)));
+        self.pending.push_back(Pending { answer, not_before });
         self.release(version, durable, out);
     }
 
     pub(super) fn release(&mut self, version: Version, durable: u64, out: &mut BytesMut) {
-        while let Some(&ack) = self.pending.front()
-            && ack.not_before <= durable
+        while self.pending.front().is_some_and(|next| next.not_before <= durable)
+            && let Some(Pending { answer, .. }) = self.pending.pop_front()
         {
-            self.pending.pop_front();
-            self.pending_qos1 -= usize::from(ack.qos == QoS::AtLeastOnce);
-            self.send(ack, version, out);
+            self.pending_qos1 -= usize::from(matches!(answer, Answer::PubAck(..)));
+            answer.put(version, out);
         }
     }
 
-    fn send(&mut self, ack: PendingAck, version: Version, out: &mut BytesMut) {
-        match ack.qos {
-            QoS::AtMostOnce => {}
-            QoS::AtLeastOnce => put_ack(version, PUBACK, ack.packet_id, ack.reason, out),
-            QoS::ExactlyOnce => {
-                if version.is_v5() && ack.reason.is_error() {
-                    // A PUBREC with a failure ends the exchange [MQTT 5.0, section 4.3.3].
-                    self.received.remove(&ack.packet_id);
-                }
-                put_ack(version, PUBREC, ack.packet_id, ack.reason, out);
-            }
+    /// PUBREL arrived. False: the packet id is not known, and answered at once, because PUBCOMP is what lets the client
+    /// forget it.
+    pub(super) fn released(&mut self, version: Version, packet_id: PacketId, out: &mut BytesMut) -> bool {
+        let known = self.forget(packet_id);
+        if !known {
+            put_ack(version, PUBCOMP, packet_id, ReasonCode::PacketIdentifierNotFound, out);
         }
+        known
     }
 
-    /// PUBREL arrived. An unknown packet id is answered too: PUBCOMP is what lets the client forget it.
-    pub(super) fn released(&mut self, version: Version, packet_id: PacketId, out: &mut BytesMut) {
-        let reason = if self.received.remove(&packet_id) {
-            ReasonCode::Success
-        } else {
-            ReasonCode::PacketIdentifierNotFound
-        };
-        put_ack(version, PUBCOMP, packet_id, reason, out);
+    pub(super) fn forget(&mut self, packet_id: PacketId) -> bool {
+        let exchange = self.received.remove(&packet_id);
+        self.counted -= usize::from(exchange.is_some_and(|exchange| exchange.counted));
+        exchange.is_some()
+    }
+
+    pub(super) fn restore(&mut self, received: impl IntoIterator<Item = PacketId>) {
+        let exchanges = received.into_iter().map(|id| (id, Exchange { not_before: 0, counted: false }));
+        self.received.extend(exchanges);
     }
 
     pub(super) fn next_due(&self) -> Option<u64> {
-        self.pending.front().map(|ack| ack.not_before)
+        self.pending.front().map(|next| next.not_before)
     }
 
     pub(super) fn waiting(&self) -> usize {

@@ -11,6 +11,7 @@
 //!
 //! A session outlives its connections: [`Session::resume`] starts the next one on what the last one left.
 
+mod answer;
 mod connecting;
 mod event;
 mod inbound;
@@ -26,9 +27,10 @@ use crate::{
     packet::{Disconnect, Packet},
 };
 
+pub use answer::Answer;
 pub use connecting::{Negotiated, Refusal, ServerSettings, negotiate, session_expires_after};
 pub use event::{Event, Violation};
-pub use outbound::{Message, Undelivered};
+pub use outbound::{Message, Resent, Undelivered};
 pub use subscriptions::{Subscription, Subscriptions};
 
 use inbound::Inbound;
@@ -54,6 +56,21 @@ impl<M: Message> Session<M> {
             last_received: now,
             negotiated,
         }
+    }
+
+    /// A session that an earlier process left; [`Self::resume`] makes it usable. `inflight` is what was on its way to the
+    /// client, in the order of sending (`None`: only PUBREL remains), `received` what came from it at QoS 2 and was not
+    /// released.
+    pub fn restore(
+        negotiated: Negotiated,
+        now: Instant,
+        inflight: impl IntoIterator<Item = (PacketId, Option<M>)>,
+        received: impl IntoIterator<Item = PacketId>,
+    ) -> Self {
+        let mut session = Self::new(negotiated, now);
+        session.inbound.restore(received);
+        session.outbound.restore(inflight, now);
+        session
     }
 
     /// Goes on with this session on a new connection: unacknowledged messages wait for [`Self::resend`]; what
@@ -95,14 +112,17 @@ impl<M: Message> Session<M> {
         out: &mut BytesMut,
     ) -> Result<Event<'a, M>, Violation> {
         match packet {
-            Packet::Publish(publish) => self.inbound.publish(self.negotiated.version, publish, out),
+            Packet::Publish(publish) => self.inbound.publish(self.negotiated.version, publish),
             Packet::PubAck(ack) => Ok(Event::Settled(self.outbound.acknowledged(ack.packet_id))),
             Packet::PubRec(ack) => Ok(self.outbound.received(self.negotiated.version, &ack, out)),
             Packet::PubRel(ack) => {
-                self.inbound.released(self.negotiated.version, ack.packet_id, out);
-                Ok(Event::Handled)
+                let known = self.inbound.released(self.negotiated.version, ack.packet_id, out);
+                Ok(if known { Event::Released(ack.packet_id) } else { Event::Handled })
             }
-            Packet::PubComp(ack) => Ok(Event::Settled(self.outbound.completed(ack.packet_id))),
+            Packet::PubComp(ack) => {
+                let known = self.outbound.completed(ack.packet_id);
+                Ok(if known { Event::Completed(ack.packet_id) } else { Event::Handled })
+            }
             Packet::Subscribe(subscribe) => Ok(Event::Subscribe(subscribe)),
             Packet::Unsubscribe(unsubscribe) => Ok(Event::Unsubscribe(unsubscribe)),
             Packet::PingReq => {
@@ -170,16 +190,26 @@ impl<M: Message> Session<M> {
         durable: u64,
         out: &mut BytesMut,
     ) {
-        let version = self.negotiated.version;
-        self.inbound.acknowledge(
-            inbound::PendingAck { packet_id, qos, reason, not_before },
-            version,
-            durable,
-            out,
-        );
+        let answer = match qos {
+            QoS::AtMostOnce => return,
+            QoS::AtLeastOnce => Answer::PubAck(packet_id, reason),
+            QoS::ExactlyOnce => Answer::PubRec(packet_id, reason),
+        };
+        self.answer(answer, not_before, durable, out);
     }
 
-    /// Sends the acknowledgements that waited for storage to reach `durable`.
+    /// A message of QoS 2 was not taken, and the version has no way to say so: the client will send it again. False if
+    /// there is no such exchange.
+    pub fn forget_received(&mut self, packet_id: PacketId) -> bool {
+        self.inbound.forget(packet_id)
+    }
+
+    /// Sends an answer when every earlier one has left and storage, which is at `durable` now, has reached `not_before`.
+    pub fn answer(&mut self, answer: Answer, not_before: u64, durable: u64, out: &mut BytesMut) {
+        self.inbound.answer(answer, not_before, self.negotiated.version, durable, out);
+    }
+
+    /// Sends the answers that waited for storage to reach `durable`.
     pub fn release(&mut self, durable: u64, out: &mut BytesMut) {
         self.inbound.release(self.negotiated.version, durable, out);
     }
@@ -195,11 +225,16 @@ impl<M: Message> Session<M> {
         self.inbound.waiting()
     }
 
-    /// Sends a message, with a packet id of its own above QoS 0, and keeps it until it is settled.
+    /// Sends a message, with a packet id of its own above QoS 0, which is returned, and keeps it until it is settled.
     ///
     /// # Errors
     /// [`Undelivered`] gives the message back while the window is closed, and tells of one that must not be sent.
-    pub fn deliver(&mut self, now: Instant, message: M, out: &mut BytesMut) -> Result<(), Undelivered<M>> {
+    pub fn deliver(
+        &mut self,
+        now: Instant,
+        message: M,
+        out: &mut BytesMut,
+    ) -> Result<Option<PacketId>, Undelivered<M>> {
         self.outbound.deliver(self.negotiated.version, now, message, out)
     }
 
@@ -216,14 +251,19 @@ impl<M: Message> Session<M> {
     }
 
     /// Sends again what the last connection left unacknowledged, in its order [MQTT-4.4.0-1], [MQTT-4.6.0-1], until
-    /// `out` holds `bytes_max` or the window is closed. True once nothing is left to send again.
-    pub fn resend(&mut self, now: Instant, bytes_max: usize, out: &mut BytesMut) -> bool {
+    /// `out` holds `bytes_max` or the window is closed.
+    pub fn resend(&mut self, now: Instant, bytes_max: usize, out: &mut BytesMut) -> Resent<M> {
         self.outbound.resend(self.negotiated.version, now, bytes_max, out)
     }
 
     /// Whether [`Self::resend`] would send something now.
     pub fn may_resend(&self) -> bool {
         self.outbound.may_resend()
+    }
+
+    /// The messages on their way to the client that are kept to be sent again.
+    pub fn messages_mut(&mut self) -> impl Iterator<Item = &mut M> {
+        self.outbound.messages_mut()
     }
 
     /// How many messages to the client are not settled yet.

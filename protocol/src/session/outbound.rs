@@ -27,9 +27,18 @@ pub enum Undelivered<M> {
     /// The window is closed: keep it and come back after the next acknowledgement.
     WindowClosed(M),
     /// Larger than the client's maximum packet size: dropped as if it had been sent [MQTT-3.1.2-25].
-    TooLarge,
+    TooLarge(M),
     /// Its expiry interval has passed.
-    Expired,
+    Expired(M),
+}
+
+/// What [`super::Session::resend`] did.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Resent<M> {
+    /// Whether nothing is left to send again.
+    pub complete: bool,
+    /// Larger than the new connection's maximum packet size: dropped as if they had been sent [MQTT-3.1.2-25].
+    pub dropped: Vec<M>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -102,27 +111,29 @@ impl<M: Message> Outbound<M> {
         now: Instant,
         message: M,
         out: &mut BytesMut,
-    ) -> Result<(), Undelivered<M>> {
+    ) -> Result<Option<PacketId>, Undelivered<M>> {
         if message.has_expired(now) {
-            return Err(Undelivered::Expired);
+            return Err(Undelivered::Expired(message));
         }
         let mut outgoing = message.outgoing(now);
         if outgoing.len(version) > self.packet_bytes_max {
-            return Err(Undelivered::TooLarge);
+            return Err(Undelivered::TooLarge(message));
         }
         let qos = outgoing.qos;
         if qos == QoS::AtMostOnce {
-            return outgoing.encode(version, out).map(|_| ()).map_err(|_| Undelivered::TooLarge);
+            return match outgoing.encode(version, out) {
+                Ok(_) => Ok(None),
+                Err(_) => Err(Undelivered::TooLarge(message)),
+            };
         }
         if !self.window_is_open() {
             return Err(Undelivered::WindowClosed(message));
         }
         outgoing.packet_id = Some(self.next_id());
         if outgoing.encode(version, out).is_err() {
-            return Err(Undelivered::TooLarge);
+            return Err(Undelivered::TooLarge(message));
         }
-        self.open(qos, Some(message));
-        Ok(())
+        Ok(self.open(qos, Some(message)))
     }
 
     fn next_id(&self) -> PacketId {
@@ -164,26 +175,58 @@ impl<M: Message> Outbound<M> {
         self.settle(packet_id, Stage::AwaitsPubAck)
     }
 
-    /// PUBCOMP: a QoS 2 exchange is complete.
-    pub(super) fn completed(&mut self, packet_id: PacketId) -> Option<M> {
-        self.settle(packet_id, Stage::AwaitsPubComp)
-    }
-
-    /// PUBREC: a QoS 2 message is the client's, unless it refused it [MQTT-4.3.3-4].
+    /// PUBREC: a QoS 2 message is the client's, unless it refused it [MQTT-4.3.3-4]. A second one, or one for an unknown
+    /// id, is answered at once.
     pub(super) fn received<'a>(&mut self, version: Version, ack: &Ack, out: &mut BytesMut) -> Event<'a, M> {
+        let packet_id = ack.packet_id;
         if ack.reason.is_error() {
-            return Event::Settled(self.settle(ack.packet_id, Stage::AwaitsPubRec));
+            return Event::Settled(self.settle(packet_id, Stage::AwaitsPubRec));
         }
-        let (reason, message) = match self.slot(ack.packet_id) {
+        let reason = match self.slot(packet_id) {
             Some(slot) if slot.stage == Stage::AwaitsPubRec => {
                 slot.stage = Stage::AwaitsPubComp;
-                (ReasonCode::Success, slot.message.take())
+                return Event::Received { packet_id, message: slot.message.take() };
             }
-            Some(slot) if slot.stage == Stage::AwaitsPubComp => (ReasonCode::Success, None),
-            _ => (ReasonCode::PacketIdentifierNotFound, None),
+            Some(slot) if slot.stage == Stage::AwaitsPubComp => ReasonCode::Success,
+            _ => ReasonCode::PacketIdentifierNotFound,
         };
-        put_ack(version, PUBREL, ack.packet_id, reason, out);
-        Event::Settled(message)
+        put_ack(version, PUBREL, packet_id, reason, out);
+        Event::Handled
+    }
+
+    /// PUBCOMP: a QoS 2 exchange is complete. False if there was none.
+    pub(super) fn completed(&mut self, packet_id: PacketId) -> bool {
+        let open = self.slot(packet_id).is_some_and(|slot| slot.stage == Stage::AwaitsPubComp);
+        self.settle(packet_id, Stage::AwaitsPubComp);
+        open
+    }
+
+    /// Puts back what an earlier process had on its way, in the order in which it was sent; `None` is a message of which
+    /// only PUBREL remains. To be followed by a resumption.
+    pub(super) fn restore(
+        &mut self,
+        inflight: impl IntoIterator<Item = (PacketId, Option<M>)>,
+        now: Instant,
+    ) {
+        for (packet_id, message) in inflight {
+            if self.slots.is_empty() {
+                self.oldest = packet_id;
+            }
+            let stage = match &message {
+                None => Stage::AwaitsPubComp,
+                Some(message) if message.outgoing(now).qos == QoS::ExactlyOnce => Stage::AwaitsPubRec,
+                Some(_) => Stage::AwaitsPubAck,
+            };
+            // Ids in between were settled out of order: their places are kept.
+            let place = usize::from(packet_id.steps_since(self.oldest));
+            while self.slots.len() < place {
+                self.slots.push_back(Slot { stage: Stage::Settled, sent: false, message: None });
+            }
+            if self.slots.len() == place {
+                self.slots.push_back(Slot { stage, sent: false, message });
+                self.unsettled += 1;
+            }
+        }
     }
 
     fn settle(&mut self, packet_id: PacketId, expected: Stage) -> Option<M> {
@@ -212,7 +255,8 @@ impl<M: Message> Outbound<M> {
         now: Instant,
         bytes_max: usize,
         out: &mut BytesMut,
-    ) -> bool {
+    ) -> Resent<M> {
+        let mut dropped = Vec::new();
         while self.may_resend() && out.len() < bytes_max {
             let step = u16::try_from(self.resend_from).unwrap_or(u16::MAX);
             let packet_id = nth_successor(self.oldest, step);
@@ -224,10 +268,12 @@ impl<M: Message> Outbound<M> {
                 (Stage::AwaitsPubAck | Stage::AwaitsPubRec, Some(message)) => {
                     let outgoing =
                         Outgoing { dup: true, packet_id: Some(packet_id), ..message.outgoing(now) };
-                    // It could be encoded once, so it can be encoded again; a smaller maximum packet size of the new
-                    // connection leaves it in its slot for the next one.
+                    // The new connection may have a smaller maximum packet size, or another version.
                     if outgoing.len(version) > self.packet_bytes_max || outgoing.encode(version, out).is_err()
                     {
+                        slot.stage = Stage::Settled;
+                        dropped.extend(slot.message.take());
+                        self.unsettled -= 1;
                         continue;
                     }
                 }
@@ -236,7 +282,12 @@ impl<M: Message> Outbound<M> {
             slot.sent = true;
             self.outstanding += 1;
         }
-        self.resend_from >= self.slots.len()
+        self.forget_settled();
+        Resent { complete: self.resend_from >= self.slots.len(), dropped }
+    }
+
+    pub(super) fn messages_mut(&mut self) -> impl Iterator<Item = &mut M> {
+        self.slots.iter_mut().filter_map(|slot| slot.message.as_mut())
     }
 }
 

@@ -110,10 +110,12 @@ impl Encoder<'_> {
                     encoder.message(message, state.keeps(message.stamp()))
                 });
             }
-            Record::Sent { session, message, packet_id } => {
+            Record::Sent { session, messages } => {
                 put_session(self.out, *session);
-                put_stamp(self.out, *message);
-                put_packet_id(self.out, *packet_id);
+                self.list(messages, |encoder, (packet_id, message)| {
+                    put_packet_id(encoder.out, *packet_id);
+                    put_stamp(encoder.out, *message);
+                });
             }
             Record::Received { session, packet_id, message } => {
                 put_session(self.out, *session);
@@ -121,9 +123,9 @@ impl Encoder<'_> {
                 put_packet_id(self.out, *packet_id);
                 put_varint(self.out, state.order_of(*session, *message));
             }
-            Record::Settled { session, message } => {
+            Record::Settled { session, messages } => {
                 put_session(self.out, *session);
-                put_stamp(self.out, *message);
+                self.list(messages, |encoder, message| put_stamp(encoder.out, *message));
             }
             Record::Completed { session, packet_id } | Record::Released { session, packet_id } => {
                 put_session(self.out, *session);
@@ -293,15 +295,14 @@ impl<'a> Decoder<'a> {
             MESSAGES => self.messages(fields, state)?,
             SENT => Record::Sent {
                 session: fields.session()?,
-                message: fields.stamp()?,
-                packet_id: fields.packet_id()?,
+                messages: fields.list(|fields| Ok((fields.packet_id()?, fields.stamp()?)))?,
             },
             RECEIVED => {
                 let (session, message) = (fields.session()?, fields.stamp()?);
                 let (packet_id, order) = (fields.packet_id()?, fields.varint()?);
                 return Ok(Change::Received { session, message, sent: Sent { packet_id, order } });
             }
-            SETTLED => Record::Settled { session: fields.session()?, message: fields.stamp()? },
+            SETTLED => Record::Settled { session: fields.session()?, messages: fields.list(Fields::stamp)? },
             COMPLETED => Record::Completed { session: fields.session()?, packet_id: fields.packet_id()? },
             RELEASED => Record::Released { session: fields.session()?, packet_id: fields.packet_id()? },
             RETAINED => match self.message(fields)? {

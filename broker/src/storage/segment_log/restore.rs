@@ -85,6 +85,7 @@ impl Found {
             qos: receiver.qos,
             retain: receiver.retain,
             subscription_ids: receiver.subscription_ids.clone(),
+            stamped: false,
         };
         match waiting.sent {
             None => self.queued.push((message.stamp(), delivery)),

@@ -215,13 +215,19 @@ impl State {
                 }
                 self.queue(messages, &receivers);
             }
-            Record::Sent { session, message, packet_id } => self.send(session, message, packet_id),
+            Record::Sent { session, messages } => {
+                for (packet_id, message) in messages {
+                    self.send(session, message, packet_id);
+                }
+            }
             Record::Received { session, packet_id, message } => {
                 let order = self.order_of(session, message);
                 self.receive(session, message, Sent { order, packet_id });
             }
-            Record::Settled { session, message } => {
-                self.settle(message, session);
+            Record::Settled { session, messages } => {
+                for message in messages {
+                    self.settle(message, session);
+                }
             }
             Record::Completed { session, packet_id } => {
                 self.change_session(session, |found| {

@@ -25,11 +25,11 @@ fn everything_about_a_session_comes_back() {
             }],
             received: Some((session(3), vec![packet_id(500), packet_id(501)])),
         },
-        Record::Sent { session: session(3), message: stamp(10), packet_id: packet_id(1) },
-        Record::Sent { session: session(3), message: stamp(11), packet_id: packet_id(2) },
-        Record::Sent { session: session(3), message: stamp(12), packet_id: packet_id(3) },
+        Record::Sent { session: session(3), messages: vec![(packet_id(1), stamp(10))] },
+        Record::Sent { session: session(3), messages: vec![(packet_id(2), stamp(11))] },
+        Record::Sent { session: session(3), messages: vec![(packet_id(3), stamp(12))] },
         Record::Received { session: session(3), message: stamp(11), packet_id: packet_id(2) },
-        Record::Settled { session: session(3), message: stamp(10) },
+        Record::Settled { session: session(3), messages: vec![stamp(10)] },
         Record::Released { session: session(3), packet_id: packet_id(500) },
         Record::Retained(message(13)),
     ];
@@ -111,7 +111,7 @@ fn time_goes_on_while_the_broker_is_down() {
     log.append(queued(message_on("a", b"", 1, at(60)), [1]));
     log.append(queued(message_on("a", b"", 2, at(90)), [1]));
     log.append(queued(message_on("a", b"", 3, at(60)), [1]));
-    log.append(Record::Sent { session: session(1), message: stamp(3), packet_id: packet_id(1) });
+    log.append(Record::Sent { session: session(1), messages: vec![(packet_id(1), stamp(3))] });
     log.append(Record::Retained(message_on("b", b"", 4, at(60))));
     log.append(Record::Retained(message_on("c", b"", 5, at(90))));
     drop(log);

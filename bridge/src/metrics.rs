@@ -1,0 +1,168 @@
+//! The bridge's counters, for Prometheus. Every message that does not become a point is counted with its reason.
+
+use prometheus_client::{
+    encoding::EncodeLabelSet,
+    metrics::{
+        counter::Counter,
+        family::Family,
+        gauge::Gauge,
+        histogram::{Histogram, exponential_buckets},
+    },
+    registry::Registry,
+};
+
+use crate::{line_protocol::Repairs, mapping::Reason};
+
+/// Why something was counted.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct ReasonLabel {
+    reason: &'static str,
+}
+
+/// Counters and gauges, shared by cloning.
+#[derive(Debug, Clone)]
+pub struct Metrics {
+    pub(crate) messages_received: Counter,
+    pub(crate) bytes_received: Counter,
+    pub(crate) lines_written: Counter,
+    pub(crate) bytes_written: Counter,
+    pub(crate) batches_written: Counter,
+    pub(crate) write_seconds: Histogram,
+    pub(crate) dead_letters_deleted: Counter,
+    pub(crate) connections: Counter,
+    pub(crate) connected: Gauge,
+    pub(crate) messages_in_flight: Gauge,
+    pub(crate) bytes_in_flight: Gauge,
+    dead_letters: Family<ReasonLabel, Counter>,
+    failed_writes: Family<ReasonLabel, Counter>,
+    repairs: Family<ReasonLabel, Counter>,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let metrics = Self {
+            messages_received: Counter::default(),
+            bytes_received: Counter::default(),
+            lines_written: Counter::default(),
+            bytes_written: Counter::default(),
+            batches_written: Counter::default(),
+            // 1 ms to 16 s.
+            write_seconds: Histogram::new(exponential_buckets(0.001, 2.0, 15)),
+            dead_letters_deleted: Counter::default(),
+            connections: Counter::default(),
+            connected: Gauge::default(),
+            messages_in_flight: Gauge::default(),
+            bytes_in_flight: Gauge::default(),
+            dead_letters: Family::default(),
+            failed_writes: Family::default(),
+            repairs: Family::default(),
+        };
+        // A counter that is missing until the first mishap cannot be alerted on.
+        for reason in Reason::ALL {
+            metrics.dead_letters.get_or_create(&ReasonLabel { reason: reason.as_str() }).inc_by(0);
+        }
+        metrics
+    }
+}
+
+impl Metrics {
+    /// Adds everything to a registry, below the prefix `gaugeline_bridge`.
+    pub fn register(&self, registry: &mut Registry) {
+        let registry = registry.sub_registry_with_prefix("gaugeline_bridge");
+        for (name, help, counter) in [
+            ("messages_received", "Messages from the broker", &self.messages_received),
+            ("bytes_received", "Bytes of topics and payloads from the broker", &self.bytes_received),
+            ("lines_written", "Lines that the sink has", &self.lines_written),
+            ("bytes_written", "Bytes of line protocol that the sink has", &self.bytes_written),
+            ("batches_written", "Batches that are done with", &self.batches_written),
+            (
+                "dead_letters_deleted",
+                "Dead letters deleted to stay within the limit",
+                &self.dead_letters_deleted,
+            ),
+            ("connections", "Logins at the broker that succeeded", &self.connections),
+        ] {
+            registry.register(name, help, counter.clone());
+        }
+        for (name, help, gauge) in [
+            ("connected", "1 while connected to the broker", &self.connected),
+            ("messages_in_flight", "Messages received and not yet written", &self.messages_in_flight),
+            ("bytes_in_flight", "Bytes of messages and lines not yet written", &self.bytes_in_flight),
+        ] {
+            registry.register(name, help, gauge.clone());
+        }
+        registry.register("write_seconds", "Time of a write to the sink", self.write_seconds.clone());
+        registry.register(
+            "dead_letters",
+            "Messages that became no point, by reason",
+            self.dead_letters.clone(),
+        );
+        registry.register(
+            "failed_writes",
+            "Writes that did not succeed, by reason",
+            self.failed_writes.clone(),
+        );
+        registry.register(
+            "repairs",
+            "What had to be changed to make valid lines: names, duplicates and numbers that are not finite",
+            self.repairs.clone(),
+        );
+    }
+
+    /// Dead letters so far, by reason: for tests and summaries.
+    pub fn dead_letters(&self, reason: Reason) -> u64 {
+        self.dead_letters.get_or_create(&ReasonLabel { reason: reason.as_str() }).get()
+    }
+
+    /// Lines that the sink has.
+    pub fn lines_written(&self) -> u64 {
+        self.lines_written.get()
+    }
+
+    pub(crate) fn count_dead_letter(&self, reason: Reason) {
+        self.dead_letters.get_or_create(&ReasonLabel { reason: reason.as_str() }).inc();
+    }
+
+    pub(crate) fn count_failed_write(&self, reason: &'static str) {
+        self.failed_writes.get_or_create(&ReasonLabel { reason }).inc();
+    }
+
+    pub(crate) fn count_repairs(&self, repairs: Repairs) {
+        for (reason, count) in [
+            ("renamed", repairs.renamed),
+            ("duplicate_tag", repairs.duplicate_tags),
+            ("duplicate_field", repairs.duplicate_fields),
+            ("not_finite", repairs.not_finite),
+        ] {
+            if count > 0 {
+                self.repairs.get_or_create(&ReasonLabel { reason }).inc_by(count);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_exposed() {
+        let metrics = Metrics::default();
+        let mut registry = Registry::default();
+        metrics.register(&mut registry);
+        metrics.count_dead_letter(Reason::InvalidJson);
+        metrics.count_repairs(Repairs { renamed: 2, ..Repairs::default() });
+        metrics.lines_written.inc_by(7);
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
+        for line in [
+            "gaugeline_bridge_dead_letters_total{reason=\"invalid_json\"} 1",
+            "gaugeline_bridge_dead_letters_total{reason=\"poison\"} 0",
+            "gaugeline_bridge_repairs_total{reason=\"renamed\"} 2",
+            "gaugeline_bridge_lines_written_total 7",
+            "gaugeline_bridge_connected 0",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line}\n{text}");
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! A broker in the test's own process.
+
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    num::NonZeroU32,
+    path::PathBuf,
+    sync::Arc,
+};
+
+use gaugeline_broker::{
+    Broker,
+    admin::Readiness,
+    auth::{
+        hash::SaltLength,
+        password_edit::{Hashing, PasswordEditor},
+    },
+    config::{
+        Config, DeliveryConfig, Limits, ListenerConfig, LogLevel, Persistence, PersistenceConfig, TlsConfig,
+    },
+    metrics::{CloseReason, DropReason, Metrics, RefusalReason},
+    storage::{MemoryStore, Recovered, Store},
+};
+use tempfile::TempDir;
+
+use super::until;
+
+/// What a broker is started with: everybody may do everything, unless changed.
+pub(crate) struct Setup {
+    config: Config,
+    store: Arc<dyn Store>,
+    files: TempDir,
+}
+
+/// A running broker.
+pub(crate) struct Server {
+    broker: Broker,
+    _files: TempDir,
+}
+
+/// Passwords in tests protect nothing.
+const HASHING: Hashing =
+    Hashing { iterations: NonZeroU32::new(10).unwrap(), salt_length: SaltLength::Twelve };
+
+impl Setup {
+    pub(crate) fn new() -> Self {
+        let bind = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let config = Config {
+            password_file: None,
+            acl_file: None,
+            allow_anonymous: true,
+            admin: None,
+            log: LogLevel::Info,
+            listeners: vec![ListenerConfig { bind, tls: None }],
+            limits: Limits::default(),
+            delivery: DeliveryConfig::default(),
+            persistence: PersistenceConfig {
+                mode: Persistence::Off,
+                directory: PathBuf::new(),
+                accept_damage: false,
+            },
+        };
+        Self { config, store: Arc::new(MemoryStore), files: tempfile::tempdir().unwrap() }
+    }
+
+    pub(crate) fn limits(mut self, change: impl FnOnce(&mut Limits)) -> Self {
+        change(&mut self.config.limits);
+        self
+    }
+
+    pub(crate) fn store(mut self, store: Arc<dyn Store>) -> Self {
+        self.store = store;
+        self
+    }
+
+    pub(crate) fn tls(mut self, tls: TlsConfig) -> Self {
+        self.config.listeners[0].tls = Some(tls);
+        self
+    }
+
+    /// Only these users, with these passwords, may connect.
+    pub(crate) fn users(mut self, users: &[(&str, &str)]) -> Self {
+        let path = self.files.path().join("passwd");
+        let mut file = PasswordEditor::create(&path).unwrap();
+        for (user, password) in users {
+            file.set(user, password.as_bytes(), HASHING).unwrap();
+        }
+        file.save().unwrap();
+        self.config.password_file = Some(path);
+        self.config.allow_anonymous = false;
+        self
+    }
+
+    pub(crate) fn acl(mut self, text: &str) -> Self {
+        let path = self.files.path().join("acl");
+        std::fs::write(&path, text).unwrap();
+        self.config.acl_file = Some(path);
+        self
+    }
+
+    pub(crate) async fn start(self) -> Server {
+        let broker = Broker::start_with_store(
+            &self.config,
+            &Readiness::default(),
+            vec![],
+            self.store,
+            Recovered::default(),
+        )
+        .await
+        .unwrap();
+        Server { broker, _files: self.files }
+    }
+}
+
+impl Server {
+    /// A broker that lets everybody do everything.
+    pub(crate) async fn start() -> Self {
+        Setup::new().start().await
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.broker.bound()[0].address
+    }
+
+    pub(crate) fn metrics(&self) -> &Metrics {
+        self.broker.metrics()
+    }
+
+    pub(crate) fn into_broker(self) -> (Broker, TempDir) {
+        (self.broker, self._files)
+    }
+
+    pub(crate) fn dropped(&self, reason: DropReason) -> u64 {
+        self.metrics().messages_dropped.of(reason)
+    }
+
+    pub(crate) fn refused(&self, reason: RefusalReason) -> u64 {
+        self.metrics().connections_refused.of(reason)
+    }
+
+    pub(crate) fn closed(&self, reason: CloseReason) -> u64 {
+        self.metrics().connections_closed.of(reason)
+    }
+
+    /// Waits until this many connections are left.
+    pub(crate) async fn until_online(&self, connections: i64) {
+        until("connections to end", || self.metrics().connections_open.get() == connections).await;
+    }
+
+    /// Waits until no connection is left: every session is parked or ended then.
+    pub(crate) async fn until_empty(&self) {
+        self.until_online(0).await;
+    }
+}

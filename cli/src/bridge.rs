@@ -1,0 +1,146 @@
+//! `gaugeline bridge`: the bridge by itself, and what `up` needs to show it to operators.
+
+use std::{
+    net::SocketAddr,
+    path::PathBuf,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+
+use gaugeline_bridge::{Bridge, Config, StartError};
+use gaugeline_broker::{
+    admin::{AdminServer, Component, Readiness},
+    metrics::MetricsSource,
+};
+use prometheus_client::registry::Registry;
+use tokio::time::{MissedTickBehavior, interval};
+
+use crate::{failure::Failure, logging, signals::Shutdown};
+
+/// How long the bridge may take to write what it has received when the program ends. What is not written by then
+/// is not acknowledged: the broker keeps it.
+pub(crate) const SHUTDOWN_TIME_MAX: Duration = Duration::from_secs(20);
+/// How often `/readyz` learns about the bridge.
+const READINESS_INTERVAL: Duration = Duration::from_millis(250);
+
+const EXAMPLES: &str = "\
+Examples:
+  gaugeline bridge -c /srv/gaugeline/bridge.toml --admin 127.0.0.1:9884
+
+Needs a broker, gaugeline's or another one. Ctrl-C or SIGTERM ends it in order: what was received is written and \
+acknowledged. A second one ends it at once; then the broker sends again what was not acknowledged.";
+
+/// Run the bridge alone
+#[derive(Debug, clap::Args)]
+#[group(skip)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Arguments {
+    /// The bridge's configuration, as `gaugeline init` creates it
+    #[arg(short = 'c', long, value_name = "FILE")]
+    config: PathBuf,
+    /// Serve /metrics, /healthz and /readyz over HTTP here
+    #[arg(long, value_name = "IP:PORT")]
+    admin: Option<SocketAddr>,
+}
+
+/// Runs the subcommand.
+pub(crate) fn run(arguments: &Arguments, logging: &logging::Arguments) -> Result<(), Failure> {
+    let config = Config::load(&arguments.config).map_err(Failure::configuration)?;
+    logging.install("info")?;
+    crate::runtime()?.block_on(serve(config, arguments.admin))
+}
+
+/// Bridges until the user wants it to end.
+async fn serve(config: Config, admin: Option<SocketAddr>) -> Result<(), Failure> {
+    let mut shutdown = Shutdown::listen()?;
+    let readiness = Readiness::default();
+    let metrics = Arc::new(BridgeMetrics::default());
+    let monitor = Monitor::new(&readiness);
+    let _admin = admin
+        .map(|address| AdminServer::start(address, vec![Arc::clone(&metrics) as _], readiness))
+        .transpose()
+        .map_err(Failure::failed)?;
+    tracing::info!(broker = %config.mqtt.url, "starting");
+    let bridge = Bridge::start(config).await.map_err(start_failure)?;
+    metrics.fill(&bridge);
+    tokio::select! {
+        () = monitor.watch(&bridge) => {}
+        () = shutdown.requested() => {}
+    }
+    tracing::info!("ending: writing what was received");
+    stop(bridge).await;
+    Ok(())
+}
+
+/// Ends the bridge and says whether it could write everything.
+pub(crate) async fn stop(bridge: Bridge) {
+    if !bridge.shutdown(SHUTDOWN_TIME_MAX).await {
+        tracing::warn!(
+            "not everything that was received could be written within {SHUTDOWN_TIME_MAX:?}; the rest is not \
+             acknowledged, and the broker will send it again"
+        );
+    }
+}
+
+/// Tells faults of files from those of the machine.
+pub(crate) fn start_failure(error: StartError) -> Failure {
+    match error {
+        StartError::Tls(_) => Failure::configuration(error),
+        _ => Failure::failed(error),
+    }
+}
+
+/// Tells the operators' readiness about the bridge.
+#[derive(Debug)]
+pub(crate) struct Monitor(Component);
+
+impl Monitor {
+    /// The bridge is not ready yet.
+    pub(crate) fn new(readiness: &Readiness) -> Self {
+        Self(readiness.component("bridge"))
+    }
+
+    /// Keeps the readiness up to date for ever.
+    pub(crate) async fn watch(&self, bridge: &Bridge) {
+        let mut interval = interval(READINESS_INTERVAL);
+        interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            interval.tick().await;
+            self.look(bridge);
+        }
+    }
+
+    /// Brings the readiness up to date once.
+    pub(crate) fn look(&self, bridge: &Bridge) {
+        let readiness = bridge.readiness();
+        if readiness.is_ready() {
+            self.0.ready();
+        } else {
+            self.0.not_ready(readiness.problems.join("; "));
+        }
+    }
+}
+
+/// The bridge's metrics, for an admin server that starts before the bridge.
+#[derive(Debug, Default)]
+pub(crate) struct BridgeMetrics {
+    registry: OnceLock<Registry>,
+    none: Registry,
+}
+
+impl BridgeMetrics {
+    /// From now on the bridge's numbers are served.
+    pub(crate) fn fill(&self, bridge: &Bridge) {
+        self.registry.get_or_init(|| {
+            let mut registry = Registry::default();
+            bridge.metrics().register(&mut registry);
+            registry
+        });
+    }
+}
+
+impl MetricsSource for BridgeMetrics {
+    fn registry(&self) -> &Registry {
+        self.registry.get().unwrap_or(&self.none)
+    }
+}

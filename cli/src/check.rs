@@ -1,0 +1,135 @@
+//! `gaugeline check`: reads a configuration as the broker or the bridge would, and starts nothing.
+
+use std::path::{Path, PathBuf};
+
+use clap::ValueEnum;
+use gaugeline_bridge::{Config as BridgeConfig, config::SinkConfig};
+use gaugeline_broker::{auth::Access, config::Config as BrokerConfig, tls};
+
+use crate::{failure::Failure, files};
+
+const EXAMPLES: &str = "\
+Examples:
+  gaugeline check -c gaugeline-data/broker.toml && systemctl restart gaugeline
+
+Prints OK and a summary, or the file, the line and what was expected there (exit status 3).";
+
+/// Validate broker.toml or bridge.toml and the files that it names
+#[derive(Debug, clap::Args)]
+#[group(skip)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Arguments {
+    /// The file
+    #[arg(short = 'c', long, value_name = "FILE")]
+    config: PathBuf,
+    /// What the file configures; by default told from its content
+    #[arg(long)]
+    kind: Option<Kind>,
+}
+
+/// Which program part a file configures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Kind {
+    /// The broker
+    Broker,
+    /// The bridge
+    Bridge,
+}
+
+/// Keys that only one of the two kinds has.
+const BROKER_KEYS: [&str; 5] = ["listener", "limits", "password_file", "acl_file", "allow_anonymous"];
+const BRIDGE_KEYS: [&str; 4] = ["mqtt", "rule", "sink", "batch"];
+
+/// Runs the subcommand.
+pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let path = arguments.config.as_path();
+    let text = files::read_text(path)?;
+    let kind = arguments
+        .kind
+        .or_else(|| detect(path, &text))
+        .ok_or_else(|| Failure::usage(format!("{}: broker or bridge? Add --kind", path.display())))?;
+    let summary = match kind {
+        Kind::Broker => check_broker(path)?,
+        Kind::Bridge => check_bridge(path)?,
+    };
+    println!("OK: {}: {summary}", path.display());
+    Ok(())
+}
+
+/// Reads all that the broker reads at its start.
+fn check_broker(path: &Path) -> Result<String, Failure> {
+    let config = BrokerConfig::load(path).map_err(Failure::configuration)?;
+    let access =
+        Access::load(config.password_file.as_deref(), config.acl_file.as_deref(), config.allow_anonymous)
+            .map_err(Failure::configuration)?;
+    let mut listeners = Vec::new();
+    for listener in &config.listeners {
+        let kind = match &listener.tls {
+            Some(tls) => tls::server_config(tls).map(|_| "TLS").map_err(Failure::configuration)?,
+            None => "plain TCP",
+        };
+        listeners.push(format!("{} ({kind})", listener.bind));
+    }
+    let users = match &access.passwords {
+        Some(passwords) => format!("{} users", passwords.len()),
+        None => "no password file".to_owned(),
+    };
+    let rights = if access.acl.is_some() { "rights from the ACL file" } else { "every right for everybody" };
+    let anonymous = if config.allow_anonymous { "allowed" } else { "refused" };
+    Ok(format!("broker on {}; {users}, {rights}, anonymous clients {anonymous}", listeners.join(", ")))
+}
+
+/// Reads all that the bridge reads at its start.
+fn check_bridge(path: &Path) -> Result<String, Failure> {
+    let config = BridgeConfig::load(path).map_err(Failure::configuration)?;
+    let sink = match &config.sink {
+        SinkConfig::Files(files) => format!("files in {}", files.directory.display()),
+        SinkConfig::Influx(influx) => format!("InfluxDB at {}", influx.url),
+    };
+    Ok(format!("bridge from {} to {sink}; {} rules", config.mqtt.url, config.rules.len()))
+}
+
+/// Tells the kind from the keys at the start of lines, so that it works for a file with a mistake elsewhere; if
+/// they say nothing, from the file's name.
+fn detect(path: &Path, text: &str) -> Option<Kind> {
+    let has = |keys: &[&str]| {
+        text.lines().any(|line| {
+            let word = line.trim_start().trim_start_matches('[').trim_start();
+            let end = word.find(|c: char| !(c.is_alphanumeric() || c == '_')).unwrap_or(word.len());
+            word.split_at_checked(end).is_some_and(|(key, _)| keys.contains(&key))
+        })
+    };
+    match (has(&BROKER_KEYS), has(&BRIDGE_KEYS)) {
+        (true, false) => Some(Kind::Broker),
+        (false, true) => Some(Kind::Bridge),
+        _ => {
+            let name = path.file_name()?.to_string_lossy().to_lowercase();
+            match (name.contains("broker"), name.contains("bridge")) {
+                (true, false) => Some(Kind::Broker),
+                (false, true) => Some(Kind::Bridge),
+                _ => None,
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_kind_is_told_from_the_keys_then_from_the_name() {
+        for (name, text, kind) in [
+            ("a", "[[listener]]\nbind = 1", Some(Kind::Broker)),
+            ("a", "# mqtt\npassword_file=", Some(Kind::Broker)),
+            ("broker.toml", "[mqtt]\nurl", Some(Kind::Bridge)),
+            ("a", " [ sink ]", Some(Kind::Bridge)),
+            ("my-bridge.toml", "", Some(Kind::Bridge)),
+            ("broker.toml", "[mqtt]\n[[listener]]", Some(Kind::Broker)),
+            ("a", "", None),
+            ("a", "mqttx = 1", None),
+        ] {
+            assert_eq!(detect(Path::new(name), text), kind, "{name}: {text}");
+        }
+    }
+}

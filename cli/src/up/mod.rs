@@ -1,0 +1,226 @@
+//! `gaugeline up`: everything with one command. Creates what is missing, then runs the broker and the bridge in one
+//! process; they talk over the same TLS socket as the sensors.
+
+mod banner;
+mod demo;
+mod destination;
+mod ports;
+mod reading;
+
+use std::{
+    path::{Path, PathBuf, absolute},
+    sync::Arc,
+    time::Duration,
+};
+
+use gaugeline_bridge::{
+    Bridge, Config as BridgeConfig,
+    config::{InfluxApi, SinkConfig},
+};
+use gaugeline_broker::{
+    Bound, Broker, StartError,
+    admin::{AdminError, Readiness},
+    config::{Config as BrokerConfig, ListenerConfig},
+};
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
+
+use crate::{
+    bridge::{self, BridgeMetrics, Monitor},
+    broker,
+    failure::Failure,
+    files_open,
+    init::{self, BRIDGE_CONFIG, BROKER_CONFIG, HostName},
+    logging,
+    signals::Shutdown,
+};
+use banner::{Banner, Data};
+use demo::Demo;
+
+/// How long the program waits for the bridge before it says what is missing.
+const READY_PATIENCE: Duration = Duration::from_secs(2);
+/// How often it looks meanwhile.
+const READY_INTERVAL: Duration = Duration::from_millis(20);
+/// How often the demonstration says what it has done.
+const PROGRESS_INTERVAL: Duration = Duration::from_secs(10);
+
+const EXAMPLES: &str = "\
+Examples:
+  gaugeline up --demo
+  gaugeline up --influx http://127.0.0.1:8086 --db telemetry
+  gaugeline up /srv/gaugeline --influx http://influx:8086 --org home --bucket telemetry --token-file token
+
+The directory is completed as by `gaugeline init`. Ctrl-C or SIGTERM ends everything in order, a second one at once.";
+
+/// Run everything: broker and bridge, created as needed
+#[derive(Debug, clap::Args)]
+#[group(skip)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Arguments {
+    /// Directory of configuration, certificates, users and data; created as needed
+    #[arg(value_name = "DIR", default_value = "gaugeline-data")]
+    directory: PathBuf,
+    /// Start 20 simulated sensors
+    #[arg(long)]
+    demo: bool,
+    /// As for `init`: a further name of this machine for the broker's certificate (repeatable)
+    #[arg(long = "name", value_name = "NAME", value_parser = HostName::new)]
+    names: Vec<HostName>,
+    #[command(flatten)]
+    destination: destination::Arguments,
+    #[command(flatten)]
+    ports: ports::Arguments,
+}
+
+/// Runs the subcommand.
+pub(crate) fn run(arguments: &Arguments, logging: &logging::Arguments) -> Result<(), Failure> {
+    let destination = arguments.destination.destination()?;
+    let directory = absolute(&arguments.directory).map_err(Failure::failed)?;
+    let report = init::complete(&directory, &arguments.names)?;
+    if report.created().next().is_some() || !report.warnings().is_empty() {
+        print!("{report}");
+    }
+    let mut broker_config =
+        BrokerConfig::load(&directory.join(BROKER_CONFIG)).map_err(Failure::configuration)?;
+    arguments.ports.apply(&mut broker_config)?;
+    let mut bridge_config =
+        BridgeConfig::load(&directory.join(BRIDGE_CONFIG)).map_err(Failure::configuration)?;
+    if let Some(sink) = destination.sink()? {
+        bridge_config.sink = sink;
+    }
+    logging.install(broker_config.log.as_str())?;
+    files_open::raise_limit();
+    crate::runtime()?.block_on(serve(&directory, &broker_config, bridge_config, arguments))
+}
+
+/// Serves until the user wants it to end.
+async fn serve(
+    directory: &Path,
+    broker_config: &BrokerConfig,
+    mut bridge_config: BridgeConfig,
+    arguments: &Arguments,
+) -> Result<(), Failure> {
+    let mut shutdown = Shutdown::listen()?;
+    let readiness = Readiness::default();
+    let monitor = Monitor::new(&readiness);
+    let metrics = Arc::new(BridgeMetrics::default());
+    let broker = Broker::start(broker_config, &readiness, vec![Arc::clone(&metrics) as _])
+        .await
+        .map_err(|error| start_failure(error, broker_config))?;
+    if arguments.ports.tls_port_given()
+        && let Some(bound) = tls_listener(&broker)
+    {
+        bridge_config.mqtt.url.port = bound.address.port();
+    }
+    let data = describe(&bridge_config.sink);
+    let bridge = Bridge::start(bridge_config).await.map_err(bridge::start_failure)?;
+    metrics.fill(&bridge);
+    let demo = match tls_listener(&broker) {
+        Some(bound) if arguments.demo => Some(Demo::start(directory, bound.address)?),
+        None if arguments.demo => {
+            return Err(Failure::configuration(format!(
+                "--demo needs a listener with TLS in {BROKER_CONFIG}"
+            )));
+        }
+        _ => None,
+    };
+    tokio::select! {
+        () = async {
+            until_ready(&bridge, demo.as_ref()).await;
+            let program = program();
+            let (bound, admin) = (broker.bound(), broker.admin_address());
+            print!("{}", Banner { program: &program, directory, bound, admin, data });
+            watch(&monitor, &bridge, demo.as_ref()).await;
+        } => {}
+        () = shutdown.requested() => {}
+    }
+    println!("\nEnding in order; once more ends at once.");
+    if let Some(demo) = demo {
+        demo.stop().await;
+    }
+    bridge::stop(bridge).await;
+    broker::stop(broker).await;
+    Ok(())
+}
+
+/// As for the broker alone, with the options that help here.
+fn start_failure(error: StartError, config: &BrokerConfig) -> Failure {
+    let option = match &error {
+        StartError::Bind { address, .. } => {
+            let is_tls = |listener: &ListenerConfig| listener.bind == *address && listener.tls.is_some();
+            if config.listeners.iter().any(is_tls) { "--port" } else { "--plain-port" }
+        }
+        StartError::Admin(AdminError::Bind { .. }) => "--admin-port",
+        _ => return broker::start_failure(error),
+    };
+    Failure::failed(format!("{error}\nFor this run you can choose another port with `{option} PORT`."))
+}
+
+/// Waits until data can flow; says what is missing if that takes long. Then the bridge goes on trying.
+async fn until_ready(bridge: &Bridge, demo: Option<&Demo>) {
+    let ready = async {
+        while !bridge.readiness().is_ready() || demo.is_some_and(|demo| !demo.is_online()) {
+            sleep(READY_INTERVAL).await;
+        }
+    };
+    if timeout(READY_PATIENCE, ready).await.is_err() {
+        for problem in bridge.readiness().problems {
+            println!("  waiting  {problem}");
+        }
+    }
+}
+
+/// Keeps the readiness up to date and shows what the demonstration does, for ever.
+async fn watch(monitor: &Monitor, bridge: &Bridge, demo: Option<&Demo>) {
+    let progress = async {
+        let Some(demo) = demo else { return std::future::pending().await };
+        let mut interval = interval(PROGRESS_INTERVAL);
+        interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        interval.tick().await;
+        loop {
+            interval.tick().await;
+            let lines = bridge.metrics().lines_written();
+            println!("{} messages acknowledged by the broker, {lines} lines written", demo.acknowledged());
+        }
+    };
+    tokio::select! {
+        () = monitor.watch(bridge) => {}
+        () = progress => {}
+    }
+}
+
+/// The listener that the sensors of this machine use.
+fn tls_listener(broker: &Broker) -> Option<Bound> {
+    broker.bound().iter().find(|bound| bound.tls).copied()
+}
+
+/// Where the data goes, for people.
+fn describe(sink: &SinkConfig) -> Data {
+    match sink {
+        SinkConfig::Files(files) => Data::Files(files.directory.clone()),
+        SinkConfig::Influx(influx) => {
+            let url = influx.url.as_str().trim_end_matches('/').to_owned();
+            match &influx.api {
+                InfluxApi::V1 { database, .. } => {
+                    let host = influx.url.host_str().unwrap_or_default().to_owned();
+                    let port = influx.url.port_or_known_default().unwrap_or_default();
+                    Data::Influx1 { url, host, port, database: database.clone() }
+                }
+                InfluxApi::V2 { org, bucket, .. } => {
+                    Data::Server(format!("InfluxDB 2 at {url}, organization {org}, bucket {bucket}"))
+                }
+                InfluxApi::V3 { database, .. } => {
+                    Data::Server(format!("InfluxDB 3 at {url}, database {database}"))
+                }
+            }
+        }
+    }
+}
+
+/// How this program can be called from anywhere.
+fn program() -> String {
+    let called = std::env::args().next().unwrap_or_else(|| "gaugeline".to_owned());
+    if !called.contains('/') {
+        return called;
+    }
+    absolute(&called).map_or(called, |path| path.display().to_string())
+}

@@ -1,0 +1,19 @@
+"""The command line that all scripts in this directory share: publish one message at QoS 1 over TLS, as a user."""
+
+import argparse
+import pathlib
+
+
+def parse():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--version", choices=["3.1.1", "5.0"], required=True)
+    parser.add_argument("--host", default="localhost")
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--ca", required=True)
+    parser.add_argument("--user", required=True)
+    parser.add_argument("--password-file", type=pathlib.Path, required=True)
+    parser.add_argument("topic")
+    parser.add_argument("payload")
+    arguments = parser.parse_args()
+    arguments.password = arguments.password_file.read_text().strip()
+    return arguments

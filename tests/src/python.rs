@@ -1,0 +1,55 @@
+//! MQTT clients of the Python world, each behind a script in `tests/python`.
+
+use std::{
+    env,
+    path::{Path, PathBuf},
+    process::Command,
+    sync::OnceLock,
+};
+
+use crate::{
+    home::Home,
+    process::{Ended, run},
+    requirement,
+};
+
+/// The interpreter that has the clients, if `tests/run` or somebody else has installed them.
+pub const PYTHON: &str = "GAUGELINE_PYTHON";
+
+/// Publishes at QoS 1 over TLS as `sensor` with one of the scripts: `paho`, `aiomqtt` or `gmqtt`. `version` is 3.1.1 or
+/// 5.0. `None` if the client is not installed, see [`requirement`].
+pub fn publish(script: &str, version: &str, home: &Home, topic: &str, payload: &str) -> Option<Ended> {
+    let python = interpreter(script)?;
+    let mut command = Command::new(python);
+    command.arg(requirement::repository().join(format!("tests/python/publish_{script}.py")));
+    command.args(["--version", version, "--port", &home.tls_port.to_string(), "--ca"]);
+    command.arg(home.path("pki/ca.crt")).args(["--user", "sensor", "--password-file"]);
+    command.arg(home.path("secrets/sensor")).args([topic, payload]);
+    Some(run(script, &mut command))
+}
+
+/// An interpreter that can import the client.
+fn interpreter(client: &str) -> Option<PathBuf> {
+    let module = if client == "paho" { "paho.mqtt" } else { client };
+    let python = python();
+    let import = format!("import {module}");
+    let found = run("python", Command::new(python).args(["-c", &import])).code == Some(0);
+    if !found {
+        requirement::missing(&format!("the Python package {client} (for {})", python.display()));
+        return None;
+    }
+    Some(python.to_owned())
+}
+
+fn python() -> &'static Path {
+    static PYTHON_PATH: OnceLock<PathBuf> = OnceLock::new();
+    PYTHON_PATH.get_or_init(|| {
+        if let Some(path) = env::var_os(PYTHON) {
+            return path.into();
+        }
+        // target/debug/deps/scenarios-0123456789abcdef; tests/run installs into target/python
+        let own = env::current_exe().unwrap();
+        let installed = own.ancestors().nth(3).unwrap().join("python/bin/python3");
+        if installed.is_file() { installed } else { "python3".into() }
+    })
+}

@@ -1,0 +1,100 @@
+//! `gaugeline up --demo`, alone on a machine.
+
+use gaugeline_tests::{home::Home, http, influxd::Influxd, line_protocol, mqtt, process::Process, wait};
+use rumqttc::{Event, Packet, QoS};
+
+/// As many sensors as the demo simulates.
+const SENSORS: usize = 20;
+
+#[test]
+fn up_demo_alone_writes_growing_valid_line_protocol_and_is_ready() {
+    let home = Home::empty();
+    let up = home.start_up(&["--demo"]);
+    home.wait_until_ready();
+    let health = http::get(home.admin_port, "/healthz").unwrap();
+    assert_eq!((health.status, health.body.as_str()), (200, "ok\n"));
+
+    let telemetry = home.path("telemetry");
+    let points = || line_protocol::points(&telemetry);
+    let first = wait::until("every sensor's first point", || {
+        Some(points()).filter(|points| devices(points).len() == SENSORS)
+    });
+    let later = wait::until("the file to grow", || {
+        Some(points()).filter(|later| later.len() > first.len() + SENSORS)
+    });
+    assert!(later.starts_with(&first), "what is written stays as it is");
+    for point in &later {
+        assert!(point.starts_with("sensors,"), "{point}");
+    }
+    let ended = up.terminate().successful();
+    assert!(ended.stdout.contains("mosquitto_pub"), "{}", ended.stdout);
+    import(&home);
+}
+
+/// The values of the tag `device`.
+fn devices(points: &[String]) -> std::collections::BTreeSet<&str> {
+    points
+        .iter()
+        .filter_map(|point| point.split([',', ' ']).find_map(|part| part.strip_prefix("device=")))
+        .collect()
+}
+
+/// The files can be imported as they are, and nothing is missing then.
+fn import(home: &Home) {
+    let Some(influxd) = Influxd::start() else { return };
+    let files = line_protocol::files(&home.path("telemetry"));
+    for file in &files {
+        let path = format!("-path={}", file.display());
+        let Some(ended) = influxd.influx(&["-import", &path, "-precision=ns"]) else { return };
+        let ended = ended.successful();
+        assert!(
+            ended.stderr.contains("Failed 0 inserts") || ended.stdout.contains("Failed 0 inserts"),
+            "{ended:?}"
+        );
+    }
+    let points = line_protocol::points(&home.path("telemetry"));
+    let databases = influxd.query("", "SHOW DATABASES");
+    let database =
+        databases.iter().filter_map(|row| row[0].as_str()).find(|name| *name != "_internal").unwrap();
+    let imported = influxd.query(database, "SELECT * FROM sensors");
+    assert_eq!(imported.len(), points.len());
+}
+
+#[test]
+fn sigterm_drains_and_nothing_acknowledged_is_lost() {
+    let home = Home::empty();
+    let up = home.up(&[]);
+    let (acknowledged, up) = publish_until_terminated(&home, up);
+    up.wait().successful();
+    let text = line_protocol::points(&home.path("telemetry")).join("\n");
+    let missing = (0..acknowledged).filter(|n| !text.contains(&format!("value={n} "))).collect::<Vec<_>>();
+    assert!(missing.is_empty(), "{} of {acknowledged} are missing: {missing:?}", missing.len());
+}
+
+/// Publishes numbers, asks the program to end in the middle of it, and returns how many were acknowledged.
+fn publish_until_terminated(home: &Home, up: Process) -> (usize, Process) {
+    const MESSAGES: usize = 20_000;
+    const TERMINATE_AFTER: usize = 5_000;
+    let (client, mut connection) = mqtt::client_v3(home, "sensor", "publisher");
+    let publisher = std::thread::spawn(move || {
+        for number in 0..MESSAGES {
+            // The end of the connection ends this too.
+            if client.publish("sensors/meter/value", QoS::AtLeastOnce, false, number.to_string()).is_err() {
+                return;
+            }
+        }
+    });
+    let mut acknowledged = 0;
+    while let Ok(Ok(event)) = connection.recv_timeout(wait::PATIENCE) {
+        if let Event::Incoming(Packet::PubAck(_)) = event {
+            acknowledged += 1;
+            if acknowledged == TERMINATE_AFTER {
+                up.signal("TERM");
+            }
+        }
+    }
+    drop(connection);
+    publisher.join().unwrap();
+    assert!(acknowledged >= TERMINATE_AFTER, "the connection ended after {acknowledged} messages");
+    (acknowledged, up)
+}
