@@ -125,8 +125,9 @@ impl Engine for Log {
 
     fn commit(&mut self, queued: Vec<Arc<Message>>, settled: impl Iterator<Item = u64>) -> Outcome<()> {
         let session = MailboxId::from_number(SESSION);
-        for stamp in settled {
-            self.0.append(Record::Settled { session, message: Stamp::from_nanoseconds(stamp) });
+        let settled: Vec<_> = settled.map(Stamp::from_nanoseconds).collect();
+        for messages in settled.chunks(20) {
+            self.0.append(Record::Settled { session, messages: messages.to_vec() });
         }
         let mut last = self.0.durable();
         for message in queued {

@@ -217,7 +217,7 @@ fn missing_segment_is_refused() {
     drop(log);
     let names: Vec<_> = disk.sizes().into_keys().collect();
     assert!(names.len() > 3);
-    Box::new(disk.clone()).remove(&names[1]).unwrap();
+    disk.clone().remove(&names[1]).unwrap();
     let error = try_open(&disk, &small()).unwrap_err().to_string();
     assert!(error.contains(&names[1]) && error.contains("missing"), "{error}");
     let accepting = OpenOptions { accept_damage: true, ..small() };
@@ -294,13 +294,16 @@ fn disk_use_stays_within_three_times_what_is_needed() {
     append_all(&log, (1..=400).map(|stamp| queued(message(stamp), [1, 2])));
     append_all(
         &log,
-        (1..=400).map(|stamp| Record::Settled { session: session(2), message: self::stamp(stamp) }),
+        (1..=400).map(|stamp| Record::Settled { session: session(2), messages: vec![self::stamp(stamp)] }),
     );
     let mut most = 0;
     for number in 1001..=3000 {
         append_all(
             &log,
-            [queued(message(number), [2]), Record::Settled { session: session(2), message: stamp(number) }],
+            [
+                queued(message(number), [2]),
+                Record::Settled { session: session(2), messages: vec![stamp(number)] },
+            ],
         );
         let used: usize = disk.sizes().values().sum();
         let needed = usize::try_from(metrics.live_bytes.get()).unwrap();
@@ -323,7 +326,7 @@ fn emptied_log_becomes_small_without_further_traffic() {
     append_all(&log, (1..=500).map(|stamp| queued(message(stamp), [1])));
     append_all(
         &log,
-        (2..=500).map(|stamp| Record::Settled { session: session(1), message: self::stamp(stamp) }),
+        (2..=500).map(|stamp| Record::Settled { session: session(1), messages: vec![self::stamp(stamp)] }),
     );
     while disk.sizes().values().sum::<usize>() > 5 * 1024 {
         thread::yield_now();
@@ -343,7 +346,7 @@ fn removed_files_stay_removed_in_order() {
             &log,
             [
                 queued(message(stamp), [1]),
-                Record::Settled { session: session(1), message: self::stamp(stamp) },
+                Record::Settled { session: session(1), messages: vec![self::stamp(stamp)] },
             ],
         );
         if stamp % 10 == 0 {

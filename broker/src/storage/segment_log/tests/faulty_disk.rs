@@ -44,8 +44,6 @@ pub(super) struct Faults {
     pub(super) capacity: Option<usize>,
     /// Everything fails from now on, as for a process that was killed.
     pub(super) dead: bool,
-    /// How many writes were tried.
-    pub(super) writes: u32,
     /// How many syncs of files were tried.
     pub(super) syncs: u32,
 }
@@ -62,10 +60,6 @@ pub(super) enum Crash {
 impl FaultyDisk {
     pub(super) fn faults(&self, change: impl FnOnce(&mut Faults)) {
         change(&mut self.0.lock().faults);
-    }
-
-    pub(super) fn writes(&self) -> u32 {
-        self.0.lock().faults.writes
     }
 
     pub(super) fn syncs(&self) -> u32 {
@@ -238,7 +232,6 @@ impl DiskFile for FaultyFile {
     fn write_at(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
         let mut contents = self.disk.0.lock();
         contents.check()?;
-        contents.faults.writes += 1;
         let offset = usize::try_from(offset).unwrap();
         if let Some(left) = &mut contents.faults.writes_left {
             if *left == 0 {

@@ -134,20 +134,12 @@ impl Naive {
                     });
                 }
             }
-            Record::Sent { session, message, packet_id } => {
-                let sent = (self.orders, packet_id.as_u16());
-                self.orders += 1;
-                self.with(*session, |found| {
-                    let mut mine: Vec<_> = found
-                        .waiting
-                        .iter_mut()
-                        .filter(|(stamp, _)| *stamp == message.nanoseconds())
-                        .collect();
-                    let at = mine.iter().position(|(_, sent)| sent.is_none()).unwrap_or(0);
-                    if let Some((_, place)) = mine.get_mut(at) {
-                        *place = Some(sent);
-                    }
-                });
+            Record::Sent { session, messages } => {
+                for (packet_id, message) in messages {
+                    let sent = (self.orders, packet_id.as_u16());
+                    self.orders += 1;
+                    self.with(*session, |found| found.send(message.nanoseconds(), sent));
+                }
             }
             Record::Received { session, packet_id, message } => {
                 let orders = self.orders;
@@ -157,8 +149,10 @@ impl Naive {
                     found.releasing.push((order, packet_id.as_u16()));
                 });
             }
-            Record::Settled { session, message } => self.with(*session, |found| {
-                found.settle(message.nanoseconds());
+            Record::Settled { session, messages } => self.with(*session, |found| {
+                for message in messages {
+                    found.settle(message.nanoseconds());
+                }
             }),
             Record::Completed { session, packet_id } => self.with(*session, |found| {
                 found.releasing.retain(|(_, id)| *id != packet_id.as_u16());
@@ -216,6 +210,14 @@ impl Naive {
 }
 
 impl NaiveSession {
+    fn send(&mut self, message: u64, sent: (u64, u16)) {
+        let mut mine: Vec<_> = self.waiting.iter_mut().filter(|(stamp, _)| *stamp == message).collect();
+        let at = mine.iter().position(|(_, sent)| sent.is_none()).unwrap_or(0);
+        if let Some((_, place)) = mine.get_mut(at) {
+            *place = Some(sent);
+        }
+    }
+
     fn settle(&mut self, stamp: u64) -> Option<Option<(u64, u16)>> {
         let mine = |(_, (other, _)): &(usize, &(u64, Option<_>))| *other == stamp;
         let sent = self.waiting.iter().enumerate().filter(mine).find(|(_, (_, sent))| sent.is_some());
@@ -389,7 +391,15 @@ impl Harness {
             Action::Send(slot, nth) => {
                 let message = self.waiting(*slot, *nth)?;
                 self.next_packet_id += 1;
-                Record::Sent { session: id(*slot), message, packet_id: packet_id(self.next_packet_id) }
+                let first = (packet_id(self.next_packet_id), message);
+                let second = self.waiting(*slot, nth + 1).map(|message| {
+                    self.next_packet_id += 1;
+                    (packet_id(self.next_packet_id), message)
+                });
+                Record::Sent {
+                    session: id(*slot),
+                    messages: [Some(first), second].into_iter().flatten().collect(),
+                }
             }
             Action::Receive(slot, nth) => {
                 let message = self.waiting(*slot, *nth)?;
@@ -399,7 +409,9 @@ impl Harness {
                 Record::Received { session: id(*slot), message, packet_id: packet_id(packet) }
             }
             Action::Settle(slot, nth) => {
-                Record::Settled { session: id(*slot), message: self.waiting(*slot, *nth)? }
+                let second = self.waiting(*slot, nth + 1).filter(|message| message.nanoseconds() % 2 == 0);
+                let messages = [Some(self.waiting(*slot, *nth)?), second].into_iter().flatten().collect();
+                Record::Settled { session: id(*slot), messages }
             }
             Action::Complete(slot, nth) => {
                 let (_, packet) = *self.naive.sessions.get(&slots[*slot])?.releasing.get(*nth)?;
