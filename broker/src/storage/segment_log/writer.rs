@@ -75,8 +75,8 @@ pub(super) struct Head {
 }
 
 impl Writer {
-    /// Writes until the queue is closed or the disk fails.
-    pub(super) fn run(mut self) {
+    /// Writes until the queue is closed or the disk fails. What it leaves behind is for [`super::SegmentLog::close`].
+    pub(super) fn run(mut self) -> State {
         let ended = self.serve();
         if ended.is_err() {
             tracing::error!(
@@ -85,6 +85,7 @@ impl Writer {
             );
         }
         self.queue.abandon();
+        self.state
     }
 
     fn serve(&mut self) -> Result<(), Stopped> {

@@ -195,7 +195,7 @@ impl Disk for FaultyDisk {
     fn remove(&mut self, name: &str) -> io::Result<()> {
         let mut contents = self.0.lock();
         contents.check()?;
-        contents.live.remove(name).map(drop).ok_or(io::ErrorKind::NotFound.into())
+        contents.live.remove(name).map(drop).ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 
     fn rename(&mut self, from: &str, to: &str) -> io::Result<()> {

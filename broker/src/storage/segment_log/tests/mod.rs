@@ -4,6 +4,7 @@ mod basics;
 mod faults;
 mod faulty_disk;
 mod model;
+mod naive;
 
 use std::{
     sync::Arc,

@@ -9,6 +9,7 @@ use proptest::prelude::*;
 
 use super::{
     faulty_disk::{Crash, FaultyDisk},
+    naive::{Naive, view},
     *,
 };
 
@@ -80,194 +81,6 @@ fn action() -> impl Strategy<Value = Action> {
         2 => proptest::option::of(any::<u64>()).prop_map(Crash),
         1 => Just(Restart),
     ]
-}
-
-/// What the records add up to, without segments and without cleverness.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-struct Naive {
-    sessions: BTreeMap<u64, NaiveSession>,
-    retained: BTreeMap<String, u64>,
-    last_stamp: u64,
-    last_session: u64,
-    orders: u64,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-struct NaiveSession {
-    parked: bool,
-    subscriptions: BTreeSet<String>,
-    /// Stamp, and order and packet id if sent.
-    waiting: Vec<(u64, Option<(u64, u16)>)>,
-    releasing: Vec<(u64, u16)>,
-    received: BTreeSet<u16>,
-}
-
-impl Naive {
-    fn apply(&mut self, record: &Record) {
-        match record {
-            Record::SessionOpened { session, .. } => {
-                self.last_session = self.last_session.max(session.number());
-                self.sessions.entry(session.number()).or_default().parked = false;
-            }
-            Record::SessionParked { session, .. } => self.with(*session, |found| found.parked = true),
-            Record::SessionEnded { session } => {
-                self.last_session = self.last_session.max(session.number());
-                self.sessions.remove(&session.number());
-            }
-            Record::Subscribed { session, filter, .. } => self.with(*session, |found| {
-                found.subscriptions.insert(filter.as_str().to_owned());
-            }),
-            Record::Unsubscribed { session, filter } => self.with(*session, |found| {
-                found.subscriptions.remove(filter.as_str());
-            }),
-            Record::Messages { messages, receivers, received } => {
-                for message in messages {
-                    let stamp = message.stamp().nanoseconds();
-                    self.last_stamp = self.last_stamp.max(stamp);
-                    for receiver in receivers {
-                        self.with(receiver.session, |found| found.waiting.push((stamp, None)));
-                    }
-                }
-                if let Some((session, packet_ids)) = received {
-                    self.with(*session, |found| {
-                        found.received.extend(packet_ids.iter().map(|id| id.as_u16()));
-                    });
-                }
-            }
-            Record::Sent { session, messages } => {
-                for (packet_id, message) in messages {
-                    let sent = (self.orders, packet_id.as_u16());
-                    self.orders += 1;
-                    self.with(*session, |found| found.send(message.nanoseconds(), sent));
-                }
-            }
-            Record::Received { session, packet_id, message } => {
-                let orders = self.orders;
-                self.with(*session, |found| {
-                    let order = found.settle(message.nanoseconds()).flatten().map_or(orders, |sent| sent.0);
-                    found.releasing.retain(|(_, id)| *id != packet_id.as_u16());
-                    found.releasing.push((order, packet_id.as_u16()));
-                });
-            }
-            Record::Settled { session, messages } => self.with(*session, |found| {
-                for message in messages {
-                    found.settle(message.nanoseconds());
-                }
-            }),
-            Record::Completed { session, packet_id } => self.with(*session, |found| {
-                found.releasing.retain(|(_, id)| *id != packet_id.as_u16());
-            }),
-            Record::Released { session, packet_id } => self.with(*session, |found| {
-                found.received.remove(&packet_id.as_u16());
-            }),
-            Record::Retained(message) => {
-                let stamp = message.stamp().nanoseconds();
-                self.last_stamp = self.last_stamp.max(stamp);
-                self.retained.insert(message.topic().to_owned(), stamp);
-            }
-            Record::RetainedRemoved(topic) => {
-                self.retained.remove(&**topic);
-            }
-        }
-    }
-
-    fn with(&mut self, session: MailboxId, change: impl FnOnce(&mut NaiveSession)) {
-        self.last_session = self.last_session.max(session.number());
-        if let Some(found) = self.sessions.get_mut(&session.number()) {
-            change(found);
-        }
-    }
-
-    fn after(records: &[Record]) -> Self {
-        let mut naive = Self::default();
-        records.iter().for_each(|record| naive.apply(record));
-        naive
-    }
-
-    fn view(&self) -> View {
-        let sessions = self.sessions.iter().map(|(id, session)| {
-            let mut queued: Vec<_> =
-                session.waiting.iter().filter(|(_, sent)| sent.is_none()).map(|(stamp, _)| *stamp).collect();
-            queued.sort_unstable();
-            let mut open: Vec<_> = session
-                .waiting
-                .iter()
-                .filter_map(|(stamp, sent)| sent.map(|(order, id)| (order, id, Some(*stamp))))
-                .chain(session.releasing.iter().map(|(order, id)| (*order, *id, None)))
-                .collect();
-            open.sort_by_key(|(order, ..)| *order);
-            let open = open.into_iter().map(|(_, id, stamp)| (id, stamp)).collect();
-            let (subscriptions, received) = (session.subscriptions.clone(), session.received.clone());
-            (*id, SessionView { parked: session.parked, subscriptions, queued, open, received })
-        });
-        View {
-            sessions: sessions.collect(),
-            retained: self.retained.clone(),
-            last_stamp: self.last_stamp,
-            last_session: self.last_session,
-        }
-    }
-}
-
-impl NaiveSession {
-    fn send(&mut self, message: u64, sent: (u64, u16)) {
-        let mut mine: Vec<_> = self.waiting.iter_mut().filter(|(stamp, _)| *stamp == message).collect();
-        let at = mine.iter().position(|(_, sent)| sent.is_none()).unwrap_or(0);
-        if let Some((_, place)) = mine.get_mut(at) {
-            *place = Some(sent);
-        }
-    }
-
-    fn settle(&mut self, stamp: u64) -> Option<Option<(u64, u16)>> {
-        let mine = |(_, (other, _)): &(usize, &(u64, Option<_>))| *other == stamp;
-        let sent = self.waiting.iter().enumerate().filter(mine).find(|(_, (_, sent))| sent.is_some());
-        let (at, _) = sent.or_else(|| self.waiting.iter().enumerate().find(mine))?;
-        Some(self.waiting.remove(at).1)
-    }
-}
-
-/// What both give back.
-#[derive(Debug, PartialEq, Eq)]
-struct View {
-    sessions: BTreeMap<u64, SessionView>,
-    retained: BTreeMap<String, u64>,
-    last_stamp: u64,
-    last_session: u64,
-}
-
-#[derive(Debug, PartialEq, Eq)]
-struct SessionView {
-    parked: bool,
-    subscriptions: BTreeSet<String>,
-    queued: Vec<u64>,
-    open: Vec<(u16, Option<u64>)>,
-    received: BTreeSet<u16>,
-}
-
-fn view(recovered: &Recovered) -> View {
-    let sessions = recovered.sessions.iter().map(|found| {
-        let open = found.inflight.iter().map(|open| {
-            (open.packet_id.as_u16(), open.delivery.as_ref().map(|d| d.message.stamp().nanoseconds()))
-        });
-        let view = SessionView {
-            parked: matches!(found.connection, LastConnection::Parked { .. }),
-            subscriptions: found.subscriptions.iter().map(|(filter, _)| filter.to_string()).collect(),
-            queued: stamps(found),
-            open: open.collect(),
-            received: found.received.iter().map(|id| id.as_u16()).collect(),
-        };
-        (found.session.number(), view)
-    });
-    View {
-        sessions: sessions.collect(),
-        retained: recovered
-            .retained
-            .iter()
-            .map(|message| (message.topic().to_owned(), message.stamp().nanoseconds()))
-            .collect(),
-        last_stamp: recovered.last_stamp.map_or(0, Stamp::nanoseconds),
-        last_session: recovered.last_session,
-    }
 }
 
 struct Harness {
@@ -353,28 +166,6 @@ impl Harness {
             _ => {}
         }
         Some(match action {
-            Action::Open(slot) => opened(slots[*slot]),
-            Action::Park(slot) => {
-                Record::SessionParked { session: id(*slot), expires_at: Some(WALL * 2), will: None }
-            }
-            Action::End(slot) => {
-                self.ended = Some(slots[*slot]);
-                self.slots[*slot] = self.next_session;
-                self.next_session += 1;
-                Record::SessionEnded { session: id(*slot) }
-            }
-            Action::Subscribe(slot, filter) => {
-                let subscription = Subscription {
-                    qos: QoS::AtLeastOnce,
-                    no_local: false,
-                    retain_as_published: false,
-                    id: None,
-                };
-                Record::Subscribed { session: id(*slot), filter: self::filter(*filter), subscription }
-            }
-            Action::Unsubscribe(slot, filter) => {
-                Record::Unsubscribed { session: id(*slot), filter: self::filter(*filter) }
-            }
             Action::Publish { slots, bytes, publisher } => {
                 let slots: BTreeSet<_> = slots.iter().filter(|slot| known(**slot).is_some()).collect();
                 let late = self.ended.filter(|_| bytes % 3 == 0);
@@ -423,12 +214,37 @@ impl Harness {
             }
             Action::Retain(topic, bytes) => Record::Retained(self.message(&self::topic(*topic), *bytes)),
             Action::Unretain(topic) => Record::RetainedRemoved(self::topic(*topic).into()),
-            Action::Wait
-            | Action::FailWrite(_)
-            | Action::FailSync(_)
-            | Action::FillDisk(_)
-            | Action::Crash(_)
-            | Action::Restart => return None,
+            other => return self.session_record(other),
+        })
+    }
+
+    fn session_record(&mut self, action: &Action) -> Option<Record> {
+        let slots = self.slots;
+        let id = |slot: usize| session(slots[slot]);
+        Some(match action {
+            Action::Open(slot) => opened(slots[*slot]),
+            Action::Park(slot) => {
+                Record::SessionParked { session: id(*slot), expires_at: Some(WALL * 2), will: None }
+            }
+            Action::End(slot) => {
+                self.ended = Some(slots[*slot]);
+                self.slots[*slot] = self.next_session;
+                self.next_session += 1;
+                Record::SessionEnded { session: id(*slot) }
+            }
+            Action::Subscribe(slot, filter) => {
+                let subscription = Subscription {
+                    qos: QoS::AtLeastOnce,
+                    no_local: false,
+                    retain_as_published: false,
+                    id: None,
+                };
+                Record::Subscribed { session: id(*slot), filter: self::filter(*filter), subscription }
+            }
+            Action::Unsubscribe(slot, filter) => {
+                Record::Unsubscribed { session: id(*slot), filter: self::filter(*filter) }
+            }
+            _ => return None,
         })
     }
 
