@@ -118,6 +118,8 @@ impl SegmentHeader {
 #[derive(Debug, Default)]
 pub(super) struct GroupBuffer {
     bytes: Vec<u8>,
+    /// How many bytes at the end are padding: not zero once it was finished.
+    padding: usize,
 }
 
 impl GroupBuffer {
@@ -128,6 +130,7 @@ impl GroupBuffer {
         }
         self.bytes.clear();
         self.bytes.resize(GROUP_HEADER_BYTES, 0);
+        self.padding = 0;
     }
 
     /// Where records are appended.
@@ -137,11 +140,12 @@ impl GroupBuffer {
 
     /// How many bytes of records there are.
     pub(super) fn len(&self) -> usize {
-        self.bytes.len().saturating_sub(GROUP_HEADER_BYTES)
+        self.bytes.len().saturating_sub(GROUP_HEADER_BYTES + self.padding)
     }
 
-    /// Fills in the header; the result is what is to be written.
+    /// Fills in the header; the result is what is to be written. May be asked again, if writing it failed.
     pub(super) fn finish(&mut self, sequence: u64, number: u64, synced: u64) -> &[u8] {
+        self.bytes.truncate(GROUP_HEADER_BYTES + self.len());
         let records = self.bytes.get(GROUP_HEADER_BYTES..).unwrap_or_default();
         let mut covered = Vec::with_capacity(GROUP_HEADER_BYTES);
         for field in [sequence, number, synced] {
@@ -154,7 +158,9 @@ impl GroupBuffer {
         if let Some(place) = self.bytes.get_mut(..GROUP_HEADER_BYTES) {
             place.copy_from_slice(&header);
         }
-        self.bytes.resize(self.bytes.len().next_multiple_of(ALIGNMENT), 0);
+        let whole = self.bytes.len().next_multiple_of(ALIGNMENT);
+        self.padding = whole - self.bytes.len();
+        self.bytes.resize(whole, 0);
         &self.bytes
     }
 }

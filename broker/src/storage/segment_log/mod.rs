@@ -1,7 +1,7 @@
 //! The durable [`Store`]: a log of records in segments, written by one thread, a group of records and a sync at a time.
 //!
 //! - `format` draws the files, `encoding` and `fields` the records in them.
-//! - `state` is what the records add up to, `occupancy` in which segment it is. The oldest segments go as soon as
+//! - `state` is what the records add up to; `placement` and `occupancy` know in which segment each part of it is. The oldest segments go as soon as
 //!   nothing in them is needed, or what is needed has been written anew (`writer`).
 //! - `recovery` reads everything at the start, `restore` hands it to the broker.
 //! - `queue` is where appending and writing meet.
@@ -21,6 +21,7 @@ mod failure;
 mod fields;
 mod format;
 mod occupancy;
+mod placement;
 mod queue;
 mod recovery;
 mod restore;
@@ -52,6 +53,7 @@ use disk::{Directory, Disk};
 use format::{GroupBuffer, SegmentHeader, file_name};
 use queue::Queue;
 use recovery::{Replayed, SegmentFile};
+use state::State;
 use writer::{Head, Writer, create_segment};
 
 /// When a record counts as safe.
@@ -97,7 +99,7 @@ impl OpenOptions {
 #[derive(Debug)]
 pub struct SegmentLog {
     queue: Arc<Queue>,
-    writer: Mutex<Option<JoinHandle<()>>>,
+    writer: Mutex<Option<JoinHandle<State>>>,
 }
 
 impl SegmentLog {
@@ -167,9 +169,7 @@ fn take_over(
     let Replayed { mut state, segments, next_group, damaged, .. } = replayed;
     let head = match segments.last() {
         Some(last) if damaged.is_empty() => {
-            let mut file = disk.open(&file_name(last.sequence))?;
-            // What was read may never have been synced: the process may have ended in between.
-            file.sync()?;
+            let file = disk.open(&file_name(last.sequence))?;
             Head { file, sequence: last.sequence, offset: last.bytes }
         }
         last => {
@@ -231,7 +231,10 @@ impl Store for SegmentLog {
         let writer = self.writer.lock().take();
         if let Some(writer) = writer {
             // It panics only by a fault of this program, which has been reported by then.
-            writer.join().ok();
+            if let Ok(state) = writer.join() {
+                // The process ends now, and giving back millions of messages one by one would hold it up for seconds.
+                std::mem::forget(state);
+            }
         }
     }
 }

@@ -62,6 +62,8 @@ pub(super) fn replay(
         accept_damage,
         last: sequences.last().copied(),
         previous_end: None,
+        places: Vec::new(),
+        synced: 0,
         reported_at: crate::clock::now(),
         found: Replayed {
             state: State::replaying(),
@@ -87,6 +89,10 @@ struct Replay<'a> {
     last: Option<u64>,
     /// The segment before, and where its last group ended.
     previous_end: Option<(u64, u64)>,
+    /// The numbers of the groups in this segment, and where they begin and end.
+    places: Vec<(u64, usize, usize)>,
+    /// Every group below this number was synced.
+    synced: u64,
     reported_at: Instant,
     found: Replayed,
 }
@@ -98,7 +104,11 @@ impl Replay<'_> {
         let Some(header) = self.header(sequence, &file)? else { return Ok(()) };
         self.check_link(sequence, &header)?;
         self.found.state.begin_segment(sequence, header.marks);
+        self.places.clear();
         let end = self.groups(sequence, &file)?;
+        if self.last == Some(sequence) {
+            self.write_again(sequence, &file)?;
+        }
         self.previous_end = Some((sequence, end));
         self.found.segments.push(SegmentFile { sequence, bytes: end });
         Ok(())
@@ -174,6 +184,8 @@ impl Replay<'_> {
             }
         }
         self.found.next_group = group.number + 1;
+        self.synced = self.synced.max(group.synced);
+        self.places.push((group.number, offset, group.end));
         self.report(sequence);
         Ok(())
     }
@@ -198,6 +210,20 @@ impl Replay<'_> {
             self.found.next_group = group.number;
             at
         }))
+    }
+
+    /// Writes the groups again that were perhaps never synced, and syncs them. They may be in the system's cache alone
+    /// and marked as clean there: a sync that failed leaves them so, and another sync would not write them.
+    fn write_again(&mut self, sequence: u64, file: &[u8]) -> Result<(), OpenError> {
+        let io = |this: &Self, source| this.io(sequence, "write", source);
+        let mut open = self.disk.open(&file_name(sequence)).map_err(|error| io(self, error))?;
+        let header = (0, 0, SEGMENT_HEADER_BYTES);
+        let unsynced = self.places.iter().filter(|(number, ..)| *number >= self.synced);
+        for (_, start, end) in unsynced.chain([&header]) {
+            let bytes = file.get(*start..*end).unwrap_or_default();
+            open.write_at(*start as u64, bytes).map_err(|error| io(self, error))?;
+        }
+        open.sync().and_then(|()| self.disk.sync_directory()).map_err(|error| io(self, error))
     }
 
     /// Cuts off what is behind the last whole group.

@@ -66,7 +66,8 @@ impl State {
 /// What waits for a session, in no order yet.
 #[derive(Default)]
 struct Found {
-    queued: Vec<Delivery>,
+    /// With their stamps beside them: sorting must not look up a million messages all over the memory.
+    queued: Vec<(Stamp, Delivery)>,
     inflight: Vec<(u64, RecoveredInflight)>,
 }
 
@@ -87,7 +88,7 @@ impl Found {
             stamped: false,
         };
         match waiting.sent {
-            None => self.queued.push(delivery),
+            None => self.queued.push((message.stamp(), delivery)),
             Some(sent) => self.inflight.push((
                 sent.order,
                 RecoveredInflight { packet_id: sent.packet_id, delivery: Some(delivery) },
@@ -98,7 +99,7 @@ impl Found {
     fn finish(mut self, id: MailboxId, session: &Session) -> Option<RecoveredSession> {
         let owner = session.owner.clone()?;
         // The stamps of one publisher are in the order in which it published.
-        self.queued.sort_by_key(|delivery| delivery.message.stamp());
+        self.queued.sort_unstable_by_key(|(stamp, _)| *stamp);
         self.inflight.sort_by_key(|(order, _)| *order);
         Some(RecoveredSession {
             session: id,
@@ -111,7 +112,7 @@ impl Found {
                 .iter()
                 .map(|(filter, subscription)| (filter.clone(), *subscription))
                 .collect(),
-            queued: self.queued,
+            queued: self.queued.into_iter().map(|(_, delivery)| delivery).collect(),
             inflight: self.inflight.into_iter().map(|(_, inflight)| inflight).collect(),
             received: session.received.iter().copied().collect(),
         })

@@ -16,27 +16,13 @@ use std::sync::Arc;
 use foldhash::{HashMap, HashSet, fast::RandomState};
 use gaugeline_protocol::{ClientId, PacketId, TopicFilter, packet::Will, session::Subscription};
 
-use super::occupancy::{Item, Occupancy};
+use super::occupancy::Occupancy;
 use crate::{
     router::{MailboxId, Message, Stamp},
     storage::{LastConnection, Receiver, Record},
 };
 
 type Map<K, V> = std::collections::HashMap<K, V, RandomState>;
-
-// What things take in the log, rather more than less: the cleaner would not come to rest if it expected the log to
-// become smaller than it can be.
-
-/// A receiver of a message, with a subscription identifier and an open exchange.
-const RECEIVER_BYTES: u64 = 32;
-/// A message beside topic, properties and payload.
-const MESSAGE_BYTES: u64 = 48;
-/// A session beside its texts.
-const SESSION_BYTES: u64 = 64;
-/// A subscription beside its filter.
-const SUBSCRIPTION_BYTES: u64 = 16;
-/// An open exchange.
-const EXCHANGE_BYTES: u64 = 16;
 
 /// A change, as the log has it.
 #[derive(Debug)]
@@ -70,7 +56,7 @@ pub(super) struct Kept {
     pub(super) message: Arc<Message>,
     pub(super) retained: bool,
     pub(super) waiting: Vec<Waiting>,
-    segment: u64,
+    pub(super) segment: u64,
 }
 
 /// One who waits for a message.
@@ -100,11 +86,11 @@ pub(super) struct Session {
     /// Exchanges at QoS 2 of which only PUBREL and PUBCOMP remain.
     pub(super) releasing: Vec<Sent>,
     /// The messages that wait for it.
-    waiting: HashSet<Stamp>,
+    pub(super) waiting: HashSet<Stamp>,
     /// The lengths of all filters.
-    filter_bytes: u64,
+    pub(super) filter_bytes: u64,
     /// The oldest segment with something about this session.
-    segment: u64,
+    pub(super) segment: u64,
 }
 
 /// Whose a session is, and how its connection stands.
@@ -245,7 +231,7 @@ impl State {
     }
 
     fn open(&mut self, id: MailboxId, owner: Owner) {
-        self.marks.last_session = self.marks.last_session.max(id.number());
+        self.mark(id);
         if !self.sessions.contains_key(&id) {
             self.insert_session(id);
         }
@@ -262,7 +248,7 @@ impl State {
 
     /// The session goes, and with it whatever nobody else waits for.
     pub(super) fn end(&mut self, id: MailboxId) {
-        self.marks.last_session = self.marks.last_session.max(id.number());
+        self.mark(id);
         let Some(session) = self.sessions.remove(&id) else { return };
         self.occupancy.shrink(session.segment, session.bytes());
         for stamp in session.waiting {
@@ -295,6 +281,7 @@ impl State {
     }
 
     fn send(&mut self, session: MailboxId, stamp: Stamp, packet_id: PacketId) {
+        self.mark(session);
         let sent = Sent { order: self.marks.next_order, packet_id };
         self.marks.next_order += 1;
         let Some(kept) = self.messages.get_mut(&stamp) else { return };
@@ -317,6 +304,7 @@ impl State {
 
     /// One delivery of a message to a session is over; a delivery that was sent, if there are two.
     fn settle(&mut self, stamp: Stamp, id: MailboxId) {
+        self.mark(id);
         let Some(kept) = self.messages.get(&stamp) else { return };
         let mine = || kept.waiting.iter().enumerate().filter(|(_, waiting)| waiting.receiver.session == id);
         let Some((at, _)) = mine().find(|(_, waiting)| waiting.sent.is_some()).or_else(|| mine().next())
@@ -345,7 +333,7 @@ impl State {
     }
 
     /// The message takes the place of the one that was retained for its topic.
-    fn index_retained(&mut self, message: &Message) {
+    pub(super) fn index_retained(&mut self, message: &Message) {
         let stamp = message.stamp();
         let before = match self.retained.get_mut(message.topic()) {
             Some(place) => Some(std::mem::replace(place, stamp)),
@@ -360,187 +348,5 @@ impl State {
         if let Some(stamp) = self.retained.remove(topic) {
             self.change_message(stamp, |kept| kept.retained = false);
         }
-    }
-}
-
-/// What keeps the parts in step with each other and with their segments.
-impl State {
-    /// Changes who needs a message; it goes when nobody does.
-    pub(super) fn change_message(&mut self, stamp: Stamp, change: impl FnOnce(&mut Kept)) {
-        let Some(kept) = self.messages.get_mut(&stamp) else { return };
-        let before = kept.bytes();
-        change(kept);
-        let (segment, after) = (kept.segment, kept.bytes());
-        if kept.waiting.is_empty() && !kept.retained {
-            self.messages.remove(&stamp);
-            self.occupancy.shrink(segment, before);
-        } else if after > before {
-            self.occupancy.grow(segment, after - before);
-        } else {
-            self.occupancy.shrink(segment, before - after);
-        }
-    }
-
-    /// The item's whole content was just written to the segment that is written to.
-    pub(super) fn relocate(&mut self, item: Item) {
-        match item {
-            Item::Session(id) => {
-                if let Some(session) = self.sessions.get_mut(&id) {
-                    let bytes = session.bytes();
-                    self.occupancy.shrink(session.segment, bytes);
-                    session.segment = self.occupancy.head();
-                    self.occupancy.place(item, bytes);
-                }
-            }
-            Item::Message(stamp) => {
-                if let Some(kept) = self.messages.get_mut(&stamp) {
-                    let bytes = kept.bytes();
-                    self.occupancy.shrink(kept.segment, bytes);
-                    kept.segment = self.occupancy.head();
-                    self.occupancy.place(item, bytes);
-                }
-            }
-        }
-    }
-
-    /// Something that is needed and only in the oldest segment; asked again, something else.
-    pub(super) fn next_in_oldest(&mut self) -> Option<Item> {
-        let oldest = self.occupancy.oldest()?;
-        loop {
-            let item = self.occupancy.pop_oldest()?;
-            let segment = match item {
-                Item::Message(stamp) => self.messages.get(&stamp).map(|kept| kept.segment),
-                Item::Session(id) => self.sessions.get(&id).map(|session| session.segment),
-            };
-            if segment == Some(oldest) {
-                return Some(item);
-            }
-        }
-    }
-
-    fn knows(&mut self, id: MailboxId) -> bool {
-        if self.replaying && !self.sessions.contains_key(&id) {
-            self.insert_session(id);
-        }
-        self.sessions.contains_key(&id)
-    }
-
-    fn change_session(&mut self, id: MailboxId, change: impl FnOnce(&mut Session)) {
-        if !self.knows(id) {
-            return;
-        }
-        let Some(session) = self.sessions.get_mut(&id) else { return };
-        let before = session.bytes();
-        change(session);
-        let (segment, after) = (session.segment, session.bytes());
-        if after > before {
-            self.occupancy.grow(segment, after - before);
-        } else {
-            self.occupancy.shrink(segment, before - after);
-        }
-    }
-
-    fn insert_session(&mut self, id: MailboxId) {
-        let session = Session { segment: self.occupancy.head(), ..Session::default() };
-        self.occupancy.place(Item::Session(id), session.bytes());
-        self.sessions.insert(id, session);
-    }
-
-    fn insert_message(&mut self, KeptMessage { message, retained, waiting }: KeptMessage) {
-        let (stamp, segment) = (message.stamp(), self.occupancy.head());
-        let kept = Kept { message, retained, waiting, segment };
-        self.occupancy.place(Item::Message(stamp), kept.bytes());
-        self.messages.insert(stamp, kept);
-    }
-
-    fn replace_message(&mut self, new: KeptMessage) {
-        let stamp = new.message.stamp();
-        self.marks.last_stamp = self.marks.last_stamp.max(stamp.nanoseconds());
-        if let Some(old) = self.messages.remove(&stamp) {
-            self.occupancy.shrink(old.segment, old.bytes());
-            for waiting in old.waiting {
-                if let Some(session) = self.sessions.get_mut(&waiting.receiver.session) {
-                    session.waiting.remove(&stamp);
-                }
-            }
-        }
-        for waiting in &new.waiting {
-            let id = waiting.receiver.session;
-            if self.knows(id)
-                && let Some(session) = self.sessions.get_mut(&id)
-            {
-                session.waiting.insert(stamp);
-            }
-        }
-        if new.retained {
-            self.index_retained(&new.message);
-        } else if self.retained.get(new.message.topic()) == Some(&stamp) {
-            self.retained.remove(new.message.topic());
-        }
-        self.insert_message(new);
-    }
-
-    fn replace_session(&mut self, new: KeptSession) {
-        self.marks.last_session = self.marks.last_session.max(new.session.number());
-        let id = new.session;
-        if !self.sessions.contains_key(&id) {
-            self.insert_session(id);
-        }
-        self.change_session(id, |session| {
-            session.owner = Some(new.owner);
-            session.filter_bytes = new.subscriptions.iter().map(|(filter, _)| filter_bytes(filter)).sum();
-            session.subscriptions = new.subscriptions.into_iter().collect();
-            session.received = new.received.into_iter().collect();
-            session.releasing = new.releasing;
-        });
-        self.relocate(Item::Session(id));
-    }
-}
-
-impl Session {
-    fn subscribe(&mut self, filter: TopicFilter, subscription: Subscription) {
-        let bytes = filter_bytes(&filter);
-        if self.subscriptions.insert(filter, subscription).is_none() {
-            self.filter_bytes += bytes;
-        }
-    }
-
-    fn unsubscribe(&mut self, filter: &TopicFilter) {
-        if self.subscriptions.remove(filter).is_some() {
-            self.filter_bytes -= filter_bytes(filter);
-        }
-    }
-
-    fn bytes(&self) -> u64 {
-        let owner = self.owner.as_ref().map_or(0, Owner::bytes);
-        let entries = SUBSCRIPTION_BYTES * self.subscriptions.len() as u64
-            + size_of::<PacketId>() as u64 * self.received.len() as u64
-            + EXCHANGE_BYTES * self.releasing.len() as u64;
-        SESSION_BYTES + owner + self.filter_bytes + entries
-    }
-}
-
-impl Owner {
-    fn bytes(&self) -> u64 {
-        let will = match &self.connection {
-            LastConnection::Open { will } => will.as_deref(),
-            LastConnection::Parked { will, .. } => will.as_ref().map(|(will, _)| &**will),
-        };
-        let will =
-            will.map_or(0, |will| will.topic.as_str().len() + will.payload.len() + will.properties.len());
-        let texts = self.client_id.as_str().len() + self.user.as_ref().map_or(0, |user| user.len());
-        (will + texts) as u64
-    }
-}
-
-fn filter_bytes(filter: &TopicFilter) -> u64 {
-    filter.as_str().len() as u64
-}
-
-impl Kept {
-    fn bytes(&self) -> u64 {
-        let message = &self.message;
-        let body = message.topic().len() + message.properties().len() + message.payload().len();
-        MESSAGE_BYTES + body as u64 + RECEIVER_BYTES * self.waiting.len() as u64
     }
 }

@@ -22,20 +22,21 @@ use crate::{
     storage::{Durability, Record},
 };
 
-/// A group ends when it has this many bytes, though more is queued: its publishers get their acknowledgements while the
-/// rest is written. About what a disk writes in ten milliseconds.
-const GROUP_BYTES_MAX: usize = 4 << 20;
+/// A group ends at this part of a segment, usually 4 MiB, though more is queued: its publishers get their
+/// acknowledgements while the rest is written. About what a disk writes in ten milliseconds.
+const GROUP_PART: u64 = 16;
 /// The log may be this many times as large as what is needed of it, and [`SLACK_SEGMENTS`] more, before the oldest
 /// segments are written anew. In the long run each byte is then written twice at most.
 pub(super) const SPACE_FACTOR: u64 = 2;
 /// See [`SPACE_FACTOR`].
 pub(super) const SLACK_SEGMENTS: u64 = 2;
-/// What a group writes anew, in bytes at least: a millisecond's work, so that nobody waits long for it.
-const CLEANED_BYTES_MIN: usize = 256 << 10;
+/// What a group writes anew at least, as a part of a segment, usually 256 KiB: a millisecond's work, so that nobody
+/// waits long for it.
+const CLEANED_PART: u64 = 256;
 /// What a group writes anew, for each byte of its own: enough to gain on whoever fills the log.
 const CLEANED_FACTOR: usize = 2;
 /// How long to wait until a full disk is tried again.
-const FULL_DISK_RETRY: Duration = Duration::from_secs(1);
+const FULL_DISK_RETRY: Duration = Duration::from_millis(if cfg!(test) { 1 } else { 1000 });
 
 /// The end of the writer: what is queued stays unwritten.
 #[derive(Debug)]
@@ -74,8 +75,8 @@ pub(super) struct Head {
 }
 
 impl Writer {
-    /// Writes until the queue is closed or the disk fails.
-    pub(super) fn run(mut self) {
+    /// Writes until the queue is closed or the disk fails. What it leaves behind is for [`super::SegmentLog::close`].
+    pub(super) fn run(mut self) -> State {
         let ended = self.serve();
         if ended.is_err() {
             tracing::error!(
@@ -84,6 +85,7 @@ impl Writer {
             );
         }
         self.queue.abandon();
+        self.state
     }
 
     fn serve(&mut self) -> Result<(), Stopped> {
@@ -115,7 +117,7 @@ impl Writer {
         let mut records = records.drain(..);
         while done < last {
             self.begin_group()?;
-            while self.buffer.len() < GROUP_BYTES_MAX
+            while self.buffer.len() < self.part_of_segment(GROUP_PART)
                 && let Some(record) = records.next()
             {
                 let mut encoder = Encoder { out: self.buffer.records(), anchor: self.anchor };
@@ -126,6 +128,11 @@ impl Writer {
             self.end_group(Some(done))?;
         }
         Ok(())
+    }
+
+    /// A part of a segment's size, in bytes.
+    fn part_of_segment(&self, part: u64) -> usize {
+        usize::try_from(self.segment_bytes / part).unwrap_or(usize::MAX).max(1)
     }
 
     /// Does what is due when nothing is appended.
@@ -291,7 +298,8 @@ impl Writer {
 
     /// Writes something of the oldest segment anew, into the group that is being put together.
     fn clean(&mut self) {
-        let until = self.buffer.len() + CLEANED_BYTES_MIN.max(CLEANED_FACTOR * self.buffer.len());
+        let least = self.part_of_segment(CLEANED_PART);
+        let until = self.buffer.len() + least.max(CLEANED_FACTOR * self.buffer.len());
         while self.buffer.len() < until && self.must_clean() && self.clean_one() {}
     }
 
@@ -322,7 +330,7 @@ impl Writer {
     pub(super) fn rewrite(&mut self, damaged: &BTreeSet<u64>) -> io::Result<()> {
         while let Some(oldest) = self.state.occupancy.oldest() {
             self.buffer.start();
-            while self.buffer.len() < GROUP_BYTES_MAX && self.clean_one() {}
+            while self.buffer.len() < self.part_of_segment(GROUP_PART) && self.clean_one() {}
             if self.buffer.len() > 0 {
                 self.try_group(self.next_group)?;
             }

@@ -1,7 +1,10 @@
 //! The log over real files, and over a disk that fails.
 
 mod basics;
+mod faults;
 mod faulty_disk;
+mod model;
+mod naive;
 
 use std::{
     sync::Arc,
