@@ -192,6 +192,7 @@ impl Broker {
         for task in &self.tasks {
             task.abort();
         }
+        self.doorman.close();
         let deadline = clock::now() + time_max;
         while self.doorman.inside() > 0 && clock::now() < deadline {
             self.hub.registry.vacate_all(ReasonCode::ServerShuttingDown);
