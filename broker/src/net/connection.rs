@@ -122,6 +122,22 @@ pub(super) struct Connection {
     pub(super) occupied: bool,
 }
 
+/// A client that has just been let in.
+pub(super) struct Arrival {
+    pub(super) stream: Stream,
+    pub(super) identity: Identity,
+    pub(super) session: Session<Delivery>,
+    pub(super) mailbox: Arc<Mailbox>,
+    pub(super) seat: Arc<Seat>,
+    pub(super) will: Option<Box<Will>>,
+    pub(super) entrance: Entrance,
+    /// What was received behind CONNECT.
+    pub(super) received: BytesMut,
+    /// CONNACK.
+    pub(super) out: BytesMut,
+    pub(super) stamps: bool,
+}
+
 /// What a turn of the poll found.
 enum Turn {
     /// There may be more to do.
@@ -154,6 +170,40 @@ impl Future for Connection {
 }
 
 impl Connection {
+    pub(super) fn new(hub: Arc<Hub>, arrival: Arrival) -> Self {
+        let Arrival { stream, identity, session, mailbox, seat, will, entrance, received, out, stamps } =
+            arrival;
+        Self {
+            hub,
+            stream,
+            identity,
+            mailbox,
+            seat,
+            will,
+            entrance,
+            cache: MatchCache::default(),
+            partial: received,
+            out,
+            flushing: false,
+            backlog: Contents::default(),
+            walks: Vec::new(),
+            resent: session.inflight() == 0,
+            session,
+            busy: false,
+            stall: None,
+            refused_until: None,
+            timer: None,
+            retained_at: Ticket::START,
+            subscribed_at: Ticket::START,
+            gated: None,
+            sent: Vec::new(),
+            settled: Vec::new(),
+            stamps,
+            tally: Tally::default(),
+            occupied: false,
+        }
+    }
+
     fn turns(&mut self, cx: &mut Context<'_>, scratch: &mut Scratch) -> Result<(), Ending> {
         let now = clock::now();
         if !self.occupied {

@@ -14,16 +14,20 @@ use gaugeline_protocol::{
 use tokio::{net::TcpStream, sync::watch};
 use tokio_rustls::TlsAcceptor;
 
-use super::{connection::Connection, listener::Entrance, stream::Stream};
+use super::{
+    connection::{Arrival, Connection},
+    listener::Entrance,
+    stream::Stream,
+};
 use crate::{
     auth::Identity,
     clock,
     hub::Hub,
     log,
-    metrics::{RefusalReason, Tally},
-    router::{Contents, FRAME_BYTES_MAX, MatchCache, RECEIVE_STAMP, Wire},
+    metrics::RefusalReason,
+    router::{Delivery, FRAME_BYTES_MAX, Mailbox, RECEIVE_STAMP, Wire},
     sessions::{Claim, Parked, Seat},
-    storage::{Record, Ticket},
+    storage::Record,
 };
 
 /// What is read at once before CONNECT is complete: few are larger.
@@ -276,84 +280,57 @@ fn enter(
     admitted: Admitted,
     entrance: Entrance,
 ) {
-    let now = clock::now();
     let Admitted { identity, negotiated, seat, found } = admitted;
-    let expiry_asked = connect.properties.session_expiry_seconds;
-    // Another user must not get what was meant for this one.
-    let (resumable, replaced) = match found {
-        Some(old) if !negotiated.clean_start && old.mailbox.identity().user == identity.user => {
-            (Some(old), None)
-        }
-        other => (None, other),
-    };
-    if let Some(old) = replaced {
-        hub.end_session(*old, now);
-    }
-    let present = resumable.is_some();
     let limits_packets = (negotiated.outgoing_packet_bytes_max as usize) < FRAME_BYTES_MAX;
     let wire = Wire::of(negotiated.version, limits_packets);
+    let (mut session, mailbox, present) = start_session(&hub, &identity, negotiated, found);
+    let expiry_asked = connect.properties.session_expiry_seconds;
     let mut out = BytesMut::new();
-    let connack = negotiated.connack(&hub.settings, expiry_asked, present);
-    if let Err(error) = connack.encode(negotiated.version, &mut out) {
+    let connack = session.negotiated().connack(&hub.settings, expiry_asked, present);
+    if let Err(error) = connack.encode(session.version(), &mut out) {
         tracing::error!(client = identity.client_id.as_str(), "no CONNACK was sent: {error}");
     }
-    let (mut session, mailbox) = match resumable {
-        Some(parked) => {
-            let Parked { mut session, mailbox, .. } = *parked;
-            session.resume(negotiated, now);
-            (session, mailbox)
-        }
-        None => {
-            let mailbox = hub.mailbox(&identity, negotiated.is_persistent());
-            (Session::new(negotiated, now), mailbox)
-        }
-    };
     mailbox.set_wire(wire);
     let asks = |(name, _): &(String, String)| name == RECEIVE_STAMP;
     let stamps = session.version().is_v5() && connect.properties.user_properties.iter().any(asks);
     for delivery in session.messages_mut() {
         delivery.stamped = stamps;
     }
+    let will = connect.will.map(Box::new);
     if mailbox.is_persistent() {
         hub.store.append(Record::SessionOpened {
             session: mailbox.id(),
             client_id: identity.client_id.clone(),
             user: identity.user.clone(),
             expiry_seconds: session.negotiated().session_expiry_seconds,
-            will: connect.will.clone().map(Box::new),
+            will: will.clone(),
         });
     }
     log::connected(&identity, session.version(), present);
-    let connection = Connection {
-        resent: session.inflight() == 0,
-        identity,
-        session,
-        mailbox,
-        seat,
-        will: connect.will.map(Box::new),
-        entrance,
-        cache: MatchCache::default(),
-        partial: received,
-        out,
-        flushing: false,
-        backlog: Contents::default(),
-        walks: Vec::new(),
-        busy: false,
-        stall: None,
-        refused_until: None,
-        timer: None,
-        retained_at: Ticket::START,
-        subscribed_at: Ticket::START,
-        gated: None,
-        sent: Vec::new(),
-        settled: Vec::new(),
-        stamps,
-        tally: Tally::default(),
-        occupied: false,
-        hub,
-        stream,
-    };
-    tokio::spawn(connection.run());
+    let arrival = Arrival { stream, identity, session, mailbox, seat, will, entrance, received, out, stamps };
+    tokio::spawn(Connection::new(hub, arrival).run());
+}
+
+/// The session that was there, if the client may and wants to go on with it, or a new one; and whether it was there.
+fn start_session(
+    hub: &Hub,
+    identity: &Identity,
+    negotiated: Negotiated,
+    found: Option<Box<Parked>>,
+) -> (Session<Delivery>, Arc<Mailbox>, bool) {
+    let now = clock::now();
+    match found {
+        // Another user must not get what was meant for this one.
+        Some(old) if !negotiated.clean_start && old.mailbox.identity().user == identity.user => {
+            let Parked { mut session, mailbox, .. } = *old;
+            session.resume(negotiated, now);
+            return (session, mailbox, true);
+        }
+        Some(old) => hub.end_session(*old, now),
+        None => {}
+    }
+    let mailbox = hub.mailbox(identity, negotiated.is_persistent());
+    (Session::new(negotiated, now), mailbox, false)
 }
 
 #[cfg(test)]

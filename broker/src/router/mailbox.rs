@@ -9,207 +9,21 @@
 //! empty again. One short lock; nothing is called while it is held.
 
 use std::{
-    collections::VecDeque,
     sync::{
         Arc,
-        atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicU8, Ordering},
     },
     task::Waker,
 };
 
-use bytes::BytesMut;
-use gaugeline_protocol::{QoS, Version};
+use gaugeline_protocol::QoS;
 use parking_lot::Mutex;
 
-use super::{Delivery, DeliveryOptions, Message, Stamp};
+use super::{
+    Contents, Delivery, DeliveryOptions, Entry, Frames, MailboxId, MailboxLimits, MailboxOptions, Message,
+    Overflow, QueueTotal, Stamp, Wire,
+};
 use crate::auth::Identity;
-
-/// Names a mailbox, and so the session whose messages it holds, for ever: storage refers to it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct MailboxId(u64);
-
-impl MailboxId {
-    /// A name that was given out before.
-    pub const fn from_number(number: u64) -> Self {
-        Self(number)
-    }
-
-    /// The name as a number.
-    pub const fn number(self) -> u64 {
-        self.0
-    }
-}
-
-/// Gives out names of mailboxes.
-#[derive(Debug)]
-pub struct MailboxIds(AtomicU64);
-
-impl MailboxIds {
-    /// Continues behind everything that was given out before.
-    pub const fn after(last: u64) -> Self {
-        Self(AtomicU64::new(last + 1))
-    }
-
-    /// The next name.
-    pub fn next(&self) -> MailboxId {
-        MailboxId(self.0.fetch_add(1, Ordering::Relaxed))
-    }
-}
-
-/// What the owner of a mailbox takes at present.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
-pub enum Wire {
-    /// There is no connection: deliveries above QoS 0 only.
-    Offline = 0,
-    /// Frames of MQTT 3.1 and 3.1.1, and deliveries.
-    V3 = 1,
-    /// Frames of MQTT 5.0, and deliveries.
-    V5 = 2,
-    /// Deliveries only: each message must be looked at, because the client limits the packet size.
-    Deliveries = 3,
-}
-
-impl Wire {
-    /// What a connection of this version takes; `limits_packets` if the client may not take every frame.
-    pub fn of(version: Version, limits_packets: bool) -> Self {
-        match version {
-            _ if limits_packets => Self::Deliveries,
-            Version::V31 | Version::V311 => Self::V3,
-            Version::V5 => Self::V5,
-        }
-    }
-}
-
-/// The bytes that wait in all mailboxes together, and how many may.
-#[derive(Debug)]
-pub struct QueueTotal {
-    messages: AtomicUsize,
-    bytes: AtomicUsize,
-    bytes_max: usize,
-}
-
-impl QueueTotal {
-    /// Nothing waits yet.
-    pub const fn new(bytes_max: usize) -> Self {
-        Self { messages: AtomicUsize::new(0), bytes: AtomicUsize::new(0), bytes_max }
-    }
-
-    /// How many messages wait.
-    pub fn messages(&self) -> usize {
-        self.messages.load(Ordering::Relaxed)
-    }
-
-    /// How many bytes wait.
-    pub fn bytes(&self) -> usize {
-        self.bytes.load(Ordering::Relaxed)
-    }
-
-    fn has_room_for(&self, bytes: usize) -> bool {
-        self.bytes() + bytes <= self.bytes_max
-    }
-
-    /// Replaces what a mailbox held by what it holds.
-    fn update(&self, before: (usize, usize), after: (usize, usize)) {
-        for (total, before, after) in [(&self.messages, before.0, after.0), (&self.bytes, before.1, after.1)]
-        {
-            if after > before {
-                total.fetch_add(after - before, Ordering::Relaxed);
-            } else if before > after {
-                total.fetch_sub(before - after, Ordering::Relaxed);
-            }
-        }
-    }
-}
-
-/// How a session wants its messages.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct MailboxOptions {
-    /// The session outlives its connections.
-    pub persistent: bool,
-    /// Messages of QoS 0 wait for it too while it has no connection.
-    pub queues_qos0: bool,
-    /// Messages are delivered at the QoS of the subscription, even if they were published at a lower one.
-    pub upgrades_qos: bool,
-    /// What happens to messages that find no room.
-    pub overflow: Overflow,
-}
-
-/// What happens to a message above QoS 0 that finds a mailbox full.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Overflow {
-    /// It is refused, and its publisher told: nothing that was acknowledged is lost.
-    #[default]
-    RejectNewest,
-    /// It takes the place of the oldest ones, which are lost although they were acknowledged.
-    DropOldest,
-}
-
-/// How much a mailbox holds, what its owner has taken out but not sent included.
-#[derive(Debug, Clone, Copy)]
-pub struct MailboxLimits {
-    /// Above this many bytes publishers are asked to wait for a connected owner.
-    pub stall_bytes: usize,
-    /// The most bytes.
-    pub bytes: usize,
-    /// The most messages above QoS 0.
-    pub messages: usize,
-}
-
-/// One thing to send.
-#[derive(Debug)]
-pub enum Entry {
-    /// Encoded PUBLISH packets of QoS 0, to be sent as they are.
-    Run {
-        /// The length of all of them, in bytes.
-        bytes: u32,
-        /// How many they are.
-        messages: u32,
-    },
-    /// One encoded PUBLISH above QoS 0.
-    Frame {
-        /// Its length, in bytes.
-        bytes: u32,
-        /// Where the packet id is, counted from its first byte.
-        packet_id_at: u32,
-        /// Its QoS.
-        qos: QoS,
-    },
-    /// A message that is encoded when it is sent.
-    Delivery(Delivery),
-}
-
-/// What was in a mailbox: entries, and the frames that they tell the lengths of, one behind the other.
-#[derive(Debug, Default)]
-pub struct Contents {
-    /// In the order in which they were pushed.
-    pub entries: VecDeque<Entry>,
-    /// The encoded packets.
-    pub frames: BytesMut,
-    /// How many messages, each of a run counted.
-    pub messages: usize,
-    /// How many bytes, deliveries counted with their size.
-    pub bytes: usize,
-}
-
-impl Contents {
-    /// Whether there is nothing to send.
-    pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
-    }
-}
-
-/// Encoded packets of one topic, QoS and version, ready to be copied into mailboxes.
-#[derive(Debug, Default)]
-pub struct Frames {
-    /// The packets, one behind the other.
-    pub bytes: BytesMut,
-    /// The length of each packet and where its packet id is.
-    pub each: Vec<(u32, u32)>,
-    /// Their QoS.
-    pub qos: QoS,
-}
 
 /// What became of a push.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -530,68 +344,6 @@ impl State {
         }
         self.lagging = false;
         std::mem::take(&mut self.stalled)
-    }
-}
-
-impl Contents {
-    /// Drops the delivery at the front; `None` if something else is there.
-    fn pop_oldest_delivery(&mut self) -> Option<Stamp> {
-        if !matches!(self.entries.front(), Some(Entry::Delivery(_))) {
-            return None;
-        }
-        let Some(Entry::Delivery(oldest)) = self.entries.pop_front() else { return None };
-        self.sent(1, oldest.message.size());
-        Some(oldest.message.stamp())
-    }
-
-    /// Something at the front has been sent.
-    pub fn sent(&mut self, messages: usize, bytes: usize) {
-        self.messages = self.messages.saturating_sub(messages);
-        self.bytes = self.bytes.saturating_sub(bytes);
-    }
-
-    fn push_frames(&mut self, frames: &Frames) {
-        self.frames.extend_from_slice(&frames.bytes);
-        self.bytes += frames.bytes.len();
-        self.messages += frames.each.len();
-        if frames.qos != QoS::AtMostOnce {
-            self.entries.extend(frames.each.iter().map(|&(bytes, packet_id_at)| Entry::Frame {
-                bytes,
-                packet_id_at,
-                qos: frames.qos,
-            }));
-            return;
-        }
-        // A batch is bounded by the read buffer, a run by the mailbox: both far below 4 GiB.
-        let (added_bytes, added) = (frames.bytes.len() as u32, frames.each.len() as u32);
-        match self.entries.back_mut() {
-            Some(Entry::Run { bytes, messages }) => {
-                *bytes += added_bytes;
-                *messages += added;
-            }
-            _ => self.entries.push_back(Entry::Run { bytes: added_bytes, messages: added }),
-        }
-    }
-
-    /// Appends a message that is encoded when it is sent.
-    pub fn push_delivery(&mut self, delivery: Delivery) {
-        self.bytes += delivery.message.size();
-        self.messages += 1;
-        self.entries.push_back(Entry::Delivery(delivery));
-    }
-
-    /// Keeps what can wait for another connection; returns how many messages went.
-    fn keep_deliveries(&mut self, keeps: impl Fn(QoS) -> bool) -> usize {
-        let before = self.messages;
-        self.frames = BytesMut::new();
-        self.entries.retain(|entry| matches!(entry, Entry::Delivery(kept) if keeps(kept.qos)));
-        self.messages = self.entries.len();
-        self.bytes = self
-            .entries
-            .iter()
-            .map(|entry| if let Entry::Delivery(kept) = entry { kept.message.size() } else { 0 })
-            .sum();
-        before - self.messages
     }
 }
 

@@ -8,10 +8,14 @@
 //!
 //! Lock order: registry, shard, mailbox. A shard's lock is released before anything is pushed.
 
+mod contents;
 mod fanout;
 mod mailbox;
+mod mailbox_id;
+mod mailbox_options;
 mod match_cache;
 mod message;
+mod queue_total;
 mod retained;
 mod subscribers;
 mod targets;
@@ -29,13 +33,14 @@ use foldhash::fast::RandomState;
 use gaugeline_protocol::{TopicFilter, session::Subscription};
 use parking_lot::RwLock;
 
+pub use contents::{Contents, Entry, Frames};
 pub use fanout::{Addressee, FRAME_BYTES_MAX, Fanout, Routed, Run, Share};
-pub use mailbox::{
-    Contents, Entry, Frames, Mailbox, MailboxId, MailboxIds, MailboxLimits, MailboxOptions, Overflow, Pushed,
-    QueueTotal, Wire,
-};
+pub use mailbox::{Mailbox, Pushed};
+pub use mailbox_id::{MailboxId, MailboxIds};
+pub use mailbox_options::{MailboxLimits, MailboxOptions, Overflow, Wire};
 pub use match_cache::{CachedTopic, MatchCache};
 pub use message::{Delivery, DeliveryOptions, Draft, Message, RECEIVE_STAMP, Stamp, Stamper};
+pub use queue_total::QueueTotal;
 pub use retained::{Page, Retained, RetainedFull, RetainedLimits};
 pub use targets::Targets;
 

@@ -1,5 +1,9 @@
-use std::net::{Ipv4Addr, SocketAddr};
+use std::{
+    collections::VecDeque,
+    net::{Ipv4Addr, SocketAddr},
+};
 
+use bytes::BytesMut;
 use gaugeline_protocol::ClientId;
 use proptest::prelude::*;
 
