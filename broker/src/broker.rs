@@ -192,6 +192,7 @@ impl Broker {
         for task in &self.tasks {
             task.abort();
         }
+        self.doorman.close();
         let deadline = clock::now() + time_max;
         while self.doorman.inside() > 0 && clock::now() < deadline {
             self.hub.registry.vacate_all(ReasonCode::ServerShuttingDown);
@@ -255,6 +256,7 @@ async fn keep_house(hub: Arc<Hub>, storage: Component) {
         hub.metrics.absent_queue_fullest_percent.set(absence.fullest_percent.into());
         hub.metrics.absent_queue_oldest_seconds.set(i64::try_from(age_seconds).unwrap_or(i64::MAX));
         let (online, offline) = hub.registry.counts();
+        hub.expiry.tidy(offline, |client_id, at| hub.registry.waits_for(client_id, at));
         let (retained, bytes) = hub.router.retained().size();
         let gauge = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
         hub.metrics.sessions_online.set(gauge(online));

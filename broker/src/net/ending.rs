@@ -83,7 +83,8 @@ impl Connection {
     fn farewell(&mut self, ending: &Ending) -> BytesMut {
         let mut out = std::mem::take(&mut self.out);
         match ending {
-            Ending::Disconnected { .. } | Ending::Lost(_) => out.clear(),
+            Ending::Disconnected { .. } => {}
+            Ending::Lost(_) => out.clear(),
             Ending::Violated(violation) => self.session.disconnect(violation.reason(), &mut out),
             Ending::Vacated(reason) => self.session.disconnect(*reason, &mut out),
         }

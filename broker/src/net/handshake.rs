@@ -11,7 +11,7 @@ use gaugeline_protocol::{
     packet::{ConnAck, ConnAckProperties, Connect},
     session::{self, Negotiated, Session},
 };
-use tokio::net::TcpStream;
+use tokio::{net::TcpStream, sync::watch};
 use tokio_rustls::TlsAcceptor;
 
 use super::{
@@ -50,8 +50,26 @@ impl Refused {
     }
 }
 
-/// Takes a new socket as far as it gets.
+/// Takes a new socket as far as it gets before `closing` is set.
 pub(super) async fn welcome(
+    hub: Arc<Hub>,
+    socket: TcpStream,
+    address: SocketAddr,
+    tls: Option<TlsAcceptor>,
+    entrance: Entrance,
+    mut closing: watch::Receiver<bool>,
+) {
+    tokio::select! {
+        biased;
+        _ = closing.wait_for(|closing| *closing) => {
+            let refused = Refused::silently(RefusalReason::Shutdown, "the broker stops");
+            refuse(&hub, None, None, address, &refused);
+        }
+        () = let_in(Arc::clone(&hub), socket, address, tls, entrance) => {}
+    }
+}
+
+async fn let_in(
     hub: Arc<Hub>,
     socket: TcpStream,
     address: SocketAddr,

@@ -191,6 +191,16 @@ impl Registry {
         }
     }
 
+    /// Whether the client's session is parked, and ends or has a will due at exactly this time.
+    pub fn waits_for(&self, client_id: &ClientId, at: Instant) -> bool {
+        match self.shard(client_id).lock().get(client_id) {
+            Some(Slot::Offline(parked)) => {
+                parked.expires_at == Some(at) || parked.will.as_ref().is_some_and(|will| will.due == at)
+            }
+            _ => false,
+        }
+    }
+
     /// Takes a due will out of a parked session.
     pub fn take_due_will(&self, client_id: &ClientId, now: Instant) -> Option<DueWill> {
         match self.shard(client_id).lock().get_mut(client_id) {

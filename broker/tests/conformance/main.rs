@@ -29,6 +29,7 @@ macro_rules! scenarios {
 
 mod access;
 mod connecting;
+mod ending;
 mod expiry;
 mod flow;
 mod keep_alive;

@@ -109,7 +109,8 @@ impl Client {
     }
 
     fn ended(&self) -> Option<Packet<'static>> {
-        assert!(self.received.is_empty(), "the connection ended within a packet: {:?}", self.received);
+        let left = self.received.len();
+        assert_eq!(left, 0, "the connection ended within a packet, of which so many bytes came");
         None
     }
 
@@ -163,7 +164,8 @@ impl Client {
     /// The next packet, a PUBLISH of this payload.
     pub(crate) async fn expect_payload(&mut self, payload: &str) -> Publish<'static> {
         let publish = self.expect_publish().await;
-        assert_eq!(String::from_utf8_lossy(publish.payload), payload);
+        let (found, expected) = (String::from_utf8_lossy(publish.payload), payload);
+        assert!(found == expected, "found {found:.60} ({}), expected {expected:.60}", publish.payload.len());
         publish
     }
 
