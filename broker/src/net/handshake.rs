@@ -252,7 +252,7 @@ async fn admit(hub: &Hub, connect: &Connect, address: SocketAddr) -> Result<Admi
             Ok(session) => session,
             Err(_) => {
                 let detail = "a newer connection of the same client came in between".to_owned();
-                return Err(answered(ReasonCode::SessionTakenOver, RefusalReason::ConnectionLost, detail));
+                return Err(answered(ReasonCode::ServerUnavailable, RefusalReason::ConnectionLost, detail));
             }
         },
     };
