@@ -213,21 +213,26 @@ impl Registry {
         }
     }
 
-    /// Tells every connection to end.
-    pub fn vacate_all(&self, reason: ReasonCode) {
+    /// Tells every connection to end, except that of the client that is spared.
+    pub fn vacate_all(&self, reason: ReasonCode, spared: Option<&ClientId>) {
         for shard in &self.shards {
             let seats = shard
                 .lock()
-                .values()
-                .filter_map(|slot| match slot {
-                    Slot::Online { seat, .. } => Some(Arc::clone(seat)),
-                    Slot::Offline(_) => None,
+                .iter()
+                .filter_map(|(client_id, slot)| match slot {
+                    Slot::Online { seat, .. } if Some(client_id) != spared => Some(Arc::clone(seat)),
+                    Slot::Online { .. } | Slot::Offline(_) => None,
                 })
                 .collect::<Vec<_>>();
             for seat in seats {
                 seat.vacate(reason);
             }
         }
+    }
+
+    /// Whether the client is connected.
+    pub fn is_online(&self, client_id: &ClientId) -> bool {
+        matches!(self.shard(client_id).lock().get(client_id), Some(Slot::Online { .. }))
     }
 
     /// Whether the client has a session, with or without a connection.
