@@ -8,7 +8,7 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::{
     admin::{AdminError, AdminServer, Component, Readiness},
-    auth::{Access, AccessHandle},
+    auth::{AccessHandle, watch::AccessFiles},
     clock,
     config::{Config, ConfigError, ListenerConfig, Persistence, PersistenceConfig},
     hub::Hub,
@@ -127,11 +127,12 @@ impl Broker {
     ) -> Result<Self, StartError> {
         let ready = readiness.component("broker");
         ready.not_ready("starting");
-        let access = Access::load(
+        let files = AccessFiles::new(
             config.password_file.as_deref(),
             config.acl_file.as_deref(),
             config.allow_anonymous,
-        )?;
+        );
+        let access = files.load()?;
         let listeners = config.listeners.iter().map(listen).collect::<Result<Vec<_>, _>>()?;
         let access = Arc::new(AccessHandle::new(access));
         let hub = Arc::new(Hub::new(
@@ -160,7 +161,7 @@ impl Broker {
             .collect();
         let storage = readiness.component("storage");
         storage.ready();
-        let mut tasks = vec![tokio::spawn(keep_house(Arc::clone(&hub), storage))];
+        let mut tasks = vec![tokio::spawn(keep_house(Arc::clone(&hub), storage, files))];
         tasks.extend(
             listeners
                 .into_iter()
@@ -238,13 +239,14 @@ fn open_store(
     Ok((Arc::new(log), recovered))
 }
 
-async fn keep_house(hub: Arc<Hub>, storage: Component) {
+async fn keep_house(hub: Arc<Hub>, storage: Component, mut files: AccessFiles) {
     let mut interval = tokio::time::interval(HOUSEKEEPING_INTERVAL);
     interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut absentees = Absentees::default();
     loop {
         interval.tick().await;
         hub.expire(clock::now());
+        hub.follow_rules(&mut files);
         match hub.store.failure() {
             None => storage.ready(),
             Some(reason) => storage.not_ready(reason),

@@ -231,6 +231,8 @@ impl Connection {
         scratch.fanout.wake();
         self.release_acknowledgements(cx);
         self.fill_output(scratch, now);
+        // What was met there may wait for storage too: the task must be woken for it.
+        self.release_acknowledgements(cx);
         let written = self.write(cx).map_err(Ending::Lost)?;
         if written.is_pending() {
             // The socket takes no more; it wakes the task when it does.

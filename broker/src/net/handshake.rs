@@ -219,6 +219,7 @@ async fn admit(hub: &Hub, connect: &Connect, address: SocketAddr) -> Result<Admi
         counted,
         answer: Some((connect.version, reason)),
     };
+    let rules = hub.access.snapshot();
     let authenticated = hub
         .authenticator
         .authenticate(connect.user_name.as_deref(), connect.password.as_deref())
@@ -243,7 +244,7 @@ async fn admit(hub: &Hub, connect: &Connect, address: SocketAddr) -> Result<Admi
         return Err(answered(ReasonCode::QuotaExceeded, RefusalReason::ServerBusy, detail));
     }
     let identity = Identity { user: authenticated.user, client_id: negotiated.client_id.clone(), address };
-    let seat = Arc::new(Seat::default());
+    let seat = Arc::new(Seat::of(identity.user.clone()));
     let found = match hub.registry.claim(&identity.client_id, &seat) {
         Claim::Free => None,
         Claim::Parked(parked) => Some(parked),
@@ -255,6 +256,10 @@ async fn admit(hub: &Hub, connect: &Connect, address: SocketAddr) -> Result<Admi
             }
         },
     };
+    // The rules may have changed while the password was checked: then nobody has told this connection yet.
+    if !hub.access.snapshot().still_admits(seat.user(), &rules) {
+        seat.vacate(ReasonCode::NotAuthorized);
+    }
     Ok(Admitted { identity, negotiated, seat, found })
 }
 

@@ -225,19 +225,27 @@ impl Registry {
 
     /// Tells every connection to end.
     pub fn vacate_all(&self, reason: ReasonCode) {
+        self.vacate_where(reason, |_| true);
+    }
+
+    /// Tells the connections to end that `chosen` chooses; returns how many.
+    pub fn vacate_where(&self, reason: ReasonCode, chosen: impl Fn(&Seat) -> bool) -> usize {
+        let mut count = 0;
         for shard in &self.shards {
             let seats = shard
                 .lock()
                 .values()
                 .filter_map(|slot| match slot {
-                    Slot::Online { seat, .. } => Some(Arc::clone(seat)),
-                    Slot::Offline(_) => None,
+                    Slot::Online { seat, .. } if chosen(seat) => Some(Arc::clone(seat)),
+                    _ => None,
                 })
                 .collect::<Vec<_>>();
+            count += seats.len();
             for seat in seats {
                 seat.vacate(reason);
             }
         }
+        count
     }
 
     /// Whether the client has a session, with or without a connection.
