@@ -9,21 +9,24 @@ use std::{
 };
 
 use gaugeline_protocol::{
-    PacketId, QoS, ReasonCode, codec,
+    ClientId, PacketId, QoS, ReasonCode, codec,
     packet::{Publish, PublishProperties},
     session::{Negotiated, ServerSettings, Session, session_expires_after},
 };
 
 use crate::{
-    auth::{AccessHandle, Authenticator, Identity},
+    auth::{
+        AccessHandle, Authenticator, Identity, PasswordFile,
+        watch::{AccessFiles, Look},
+    },
     clock::{self, Anchor},
     config::{DeliveryConfig, Limits},
-    metrics::{DropReason, Metrics},
+    metrics::{DropReason, Metrics, Reload},
     router::{
         Addressee, CachedTopic, Fanout, Mailbox, MailboxId, MailboxIds, MailboxLimits, MailboxOptions,
         Message, QueueTotal, RetainedLimits, Routed, Router, Run, Share, Stamp, Stamper,
     },
-    sessions::{Expiry, Parked, PendingWill, Registry},
+    sessions::{Expiry, Parked, PendingWill, Registry, Seat},
     storage::{LastConnection, Receiver, Record, Recovered, RecoveredSession, Store, Ticket},
 };
 
@@ -343,6 +346,25 @@ impl Hub {
         self.metrics.messages_dropped.inc_by(DropReason::SessionEnded, waited as u64);
         if let Some(pending) = parked.will {
             self.publish_will(&parked.mailbox, &pending, now);
+        }
+    }
+
+    /// Follows a change of the password file or the ACL file, and ends the connections of users who are no longer let in.
+    pub(crate) fn follow_rules(&self, files: &mut AccessFiles) {
+        match files.look(&self.access) {
+            Look::Unchanged => {}
+            Look::Refused(error) => {
+                self.metrics.rules_reloads.inc(Reload::Refused);
+                tracing::error!("users and rights are as before: {error}");
+            }
+            Look::Reloaded(before) => {
+                self.metrics.rules_reloads.inc(Reload::Done);
+                let now = self.access.snapshot();
+                let gone = |_: &ClientId, seat: &Seat| !now.still_admits(seat.user(), &before);
+                let ended = self.registry.vacate_where(ReasonCode::NotAuthorized, gone);
+                let users = now.passwords.as_ref().map_or(0, PasswordFile::len);
+                tracing::info!(users, ended, "users and rights were read anew");
+            }
         }
     }
 

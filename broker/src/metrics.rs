@@ -138,6 +138,16 @@ reasons! {
 }
 
 reasons! {
+    /// What became of a change of the password file or the ACL file.
+    Reload {
+        /// The new rules hold.
+        Done = "done",
+        /// A file has a mistake: the rules are as before.
+        Refused = "refused",
+    }
+}
+
+reasons! {
     /// The three qualities of service.
     QosLabel {
         /// At most once.
@@ -234,6 +244,8 @@ pub struct Metrics {
     pub publishes_denied: Counter,
     /// Subscriptions that the ACL refused.
     pub subscribes_denied: Counter,
+    /// Changes of the password file and the ACL file.
+    pub rules_reloads: CounterBy<Reload>,
     /// Messages that did not reach someone, by reason.
     pub messages_dropped: CounterBy<DropReason>,
     /// Messages that nobody subscribed to. Not a loss.
@@ -280,6 +292,8 @@ impl Metrics {
         let bytes_sent = b.counter("bytes_sent", "MQTT bytes to clients, without TLS");
         let publishes_denied = b.counter("publishes_denied", "Messages that the ACL did not let in");
         let subscribes_denied = b.counter("subscribes_denied", "Subscriptions that the ACL refused");
+        let rules_reloads =
+            b.counters("rules_reloads", "Changes of the password file and the ACL file", "result");
         let messages_dropped =
             b.counters("messages_dropped", "Messages that did not reach someone or were not taken", "reason");
         let messages_without_subscriber =
@@ -315,6 +329,7 @@ impl Metrics {
             bytes_sent,
             publishes_denied,
             subscribes_denied,
+            rules_reloads,
             messages_dropped,
             messages_without_subscriber,
             sessions_online,

@@ -44,12 +44,41 @@ impl Influxd {
     /// # Panics
     /// If it does not.
     pub fn run(&mut self) {
-        let mut command = Command::new(&self.program);
-        command.arg("-config").arg(self.directory.path().join("influxd.conf"));
-        self.process = Some(Process::start("influxd", &mut command));
+        self.launch();
+        self.wait_until_it_answers();
+    }
+
+    /// Waits until it answers.
+    ///
+    /// # Panics
+    /// If it does not.
+    pub fn wait_until_it_answers(&self) {
         wait::until("influxd to answer", || {
             http::get(self.port, "/ping").filter(|answer| answer.status == 204)
         });
+    }
+
+    /// Whether it was started and not killed since.
+    pub fn is_running(&self) -> bool {
+        self.process.is_some()
+    }
+
+    /// Hands its process over, which is then no longer this one's.
+    ///
+    /// # Panics
+    /// If it does not run.
+    pub fn take(&mut self) -> Process {
+        self.process.take().unwrap()
+    }
+
+    /// As [`Self::run`], without waiting.
+    ///
+    /// # Panics
+    /// If it cannot be started.
+    pub fn launch(&mut self) {
+        let mut command = Command::new(&self.program);
+        command.arg("-config").arg(self.directory.path().join("influxd.conf"));
+        self.process = Some(Process::start("influxd", &mut command));
     }
 
     /// Ends it without warning, as a crash would.

@@ -35,7 +35,11 @@ pub fn client_v5(home: &Home, user: &str, client_id: &str) -> (v5::Client, v5::C
     v5::Client::new(options, REQUESTS_MAX)
 }
 
-fn trust(home: &Home) -> TlsConfiguration {
+/// TLS that trusts the data directory's certificate authority and no other.
+///
+/// # Panics
+/// If the directory has none.
+pub fn tls(home: &Home) -> Arc<ClientConfig> {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_file(home.path("pki/ca.crt")).unwrap()).unwrap();
     let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
@@ -43,7 +47,11 @@ fn trust(home: &Home) -> TlsConfiguration {
         .unwrap()
         .with_root_certificates(roots)
         .with_no_client_auth();
-    TlsConfiguration::Rustls(Arc::new(config))
+    Arc::new(config)
+}
+
+fn trust(home: &Home) -> TlsConfiguration {
+    TlsConfiguration::Rustls(tls(home))
 }
 
 /// Publishes these messages at QoS 1 on one connection with MQTT 3.1.1 and returns once all are acknowledged.

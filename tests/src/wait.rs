@@ -7,6 +7,8 @@ use crate::clock;
 /// How long a condition may take to hold. Far more than any of them needs on an idle machine, because tests share two
 /// cores with each other and with compilers.
 pub const PATIENCE: Duration = Duration::from_secs(60);
+/// The same for what comes after much work: a queue that has to drain, a log that has to be read.
+pub const LONG_PATIENCE: Duration = Duration::from_secs(180);
 /// How often a condition is looked at.
 pub const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
@@ -47,4 +49,21 @@ pub fn until_equal<T: PartialEq + std::fmt::Debug>(what: &str, expected: &T, mut
         assert!(clock::now() < deadline, "{what}: waited {PATIENCE:?} for {expected:?}, still {found:?}");
         thread::sleep(POLL_INTERVAL);
     }
+}
+
+/// Looks until a condition holds, and says whether it did in time: for those who report better than a panic here.
+pub fn look(time_max: Duration, mut holds: impl FnMut() -> bool) -> bool {
+    let deadline = clock::now() + time_max;
+    while !holds() {
+        if clock::now() >= deadline {
+            return false;
+        }
+        thread::sleep(POLL_INTERVAL);
+    }
+    true
+}
+
+/// Lets time pass where that is the point: between the strokes of a schedule, never to wait for something.
+pub fn pass(length: Duration) {
+    thread::sleep(length);
 }

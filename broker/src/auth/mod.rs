@@ -10,6 +10,7 @@ pub mod hash;
 pub mod password_edit;
 pub mod password_file;
 mod verified;
+pub mod watch;
 
 use std::{
     net::SocketAddr,

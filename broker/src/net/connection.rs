@@ -231,6 +231,8 @@ impl Connection {
         scratch.fanout.wake();
         self.release_acknowledgements(cx);
         self.fill_output(scratch, now);
+        // What was met there may wait for storage too: the task must be woken for it.
+        self.release_acknowledgements(cx);
         let written = self.write(cx).map_err(Ending::Lost)?;
         if written.is_pending() {
             // The socket takes no more; it wakes the task when it does.
@@ -349,12 +351,15 @@ impl Connection {
     /// Handles what arrived, and keeps the beginning of a packet that is not whole yet.
     fn take_in(&mut self, bytes: &[u8], scratch: &mut Scratch, now: Instant) -> Result<(), Ending> {
         self.session.received(now);
-        let used = self.handle_packets(bytes, &mut scratch.fanout, now)?;
+        let handled = self.handle_packets(bytes, &mut scratch.fanout, now);
+        // Taken in any case: the next connection of this thread has nothing to do with it.
+        let stalled = scratch.fanout.take_stalled();
+        let used = handled?;
         self.partial.extend_from_slice(bytes.get(used..).unwrap_or_default());
         if self.partial.is_empty() {
             self.partial = BytesMut::new();
         }
-        if let Some(mailbox) = scratch.fanout.take_stalled()
+        if let Some(mailbox) = stalled
             && mailbox.id() != self.mailbox.id()
         {
             self.stall = Some(Stall { mailbox, until: now + STALL_TIME_MAX });

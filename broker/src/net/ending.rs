@@ -1,6 +1,10 @@
 //! How a connection ends: what the client is told, what happens to its will, and where its session goes.
 
-use std::{sync::Arc, time::Duration, time::Instant};
+use std::{
+    pin::Pin,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use bytes::BytesMut;
 use gaugeline_protocol::{
@@ -22,8 +26,19 @@ const FAREWELL_TIME_MAX: Duration = Duration::from_secs(1);
 
 impl Connection {
     /// Runs until the connection ends, and clears up after it.
-    pub(super) async fn run(mut self) {
-        let ending = (&mut self).await;
+    #[expect(
+        clippy::manual_async_fn,
+        reason = "an async fn keeps a second place for the connection in each task"
+    )]
+    pub(super) fn run(mut self) -> impl Future<Output = ()> + Send {
+        async move {
+            let ending = (&mut self).await;
+            self.end(ending).await;
+        }
+    }
+
+    /// Boxed, because it is needed once, at the end.
+    fn end(mut self, ending: Ending) -> Pin<Box<dyn Future<Output = ()> + Send>> {
         let now = clock::now();
         self.report(&ending);
         let farewell = self.farewell(&ending);
@@ -33,9 +48,11 @@ impl Connection {
         };
         self.return_session(wants_will, now);
         let Self { stream, entrance, .. } = self;
-        // Whatever goes wrong now, the connection is over.
-        tokio::time::timeout(FAREWELL_TIME_MAX, stream.finish(&farewell)).await.ok();
-        drop(entrance);
+        Box::pin(async move {
+            // Whatever goes wrong now, the connection is over.
+            tokio::time::timeout(FAREWELL_TIME_MAX, stream.finish(&farewell)).await.ok();
+            drop(entrance);
+        })
     }
 
     fn report(&self, ending: &Ending) {
@@ -66,7 +83,8 @@ impl Connection {
     fn farewell(&mut self, ending: &Ending) -> BytesMut {
         let mut out = std::mem::take(&mut self.out);
         match ending {
-            Ending::Disconnected { .. } | Ending::Lost(_) => out.clear(),
+            Ending::Disconnected { .. } => {}
+            Ending::Lost(_) => out.clear(),
             Ending::Violated(violation) => self.session.disconnect(violation.reason(), &mut out),
             Ending::Vacated(reason) => self.session.disconnect(*reason, &mut out),
         }

@@ -11,7 +11,7 @@ use gaugeline_protocol::{
     packet::{ConnAck, ConnAckProperties, Connect},
     session::{self, Negotiated, Session},
 };
-use tokio::net::TcpStream;
+use tokio::{net::TcpStream, sync::watch};
 use tokio_rustls::TlsAcceptor;
 
 use super::{
@@ -50,8 +50,26 @@ impl Refused {
     }
 }
 
-/// Takes a new socket as far as it gets.
+/// Takes a new socket as far as it gets before `closing` is set.
 pub(super) async fn welcome(
+    hub: Arc<Hub>,
+    socket: TcpStream,
+    address: SocketAddr,
+    tls: Option<TlsAcceptor>,
+    entrance: Entrance,
+    mut closing: watch::Receiver<bool>,
+) {
+    tokio::select! {
+        biased;
+        _ = closing.wait_for(|closing| *closing) => {
+            let refused = Refused::silently(RefusalReason::Shutdown, "the broker stops");
+            refuse(&hub, None, None, address, &refused);
+        }
+        () = let_in(Arc::clone(&hub), socket, address, tls, entrance) => {}
+    }
+}
+
+async fn let_in(
     hub: Arc<Hub>,
     socket: TcpStream,
     address: SocketAddr,
@@ -201,6 +219,7 @@ async fn admit(hub: &Hub, connect: &Connect, address: SocketAddr) -> Result<Admi
         counted,
         answer: Some((connect.version, reason)),
     };
+    let rules = hub.access.snapshot();
     let authenticated = hub
         .authenticator
         .authenticate(connect.user_name.as_deref(), connect.password.as_deref())
@@ -225,7 +244,7 @@ async fn admit(hub: &Hub, connect: &Connect, address: SocketAddr) -> Result<Admi
         return Err(answered(ReasonCode::QuotaExceeded, RefusalReason::ServerBusy, detail));
     }
     let identity = Identity { user: authenticated.user, client_id: negotiated.client_id.clone(), address };
-    let seat = Arc::new(Seat::default());
+    let seat = Arc::new(Seat::of(identity.user.clone()));
     let found = match hub.registry.claim(&identity.client_id, &seat) {
         Claim::Free => None,
         Claim::Parked(parked) => Some(parked),
@@ -233,10 +252,14 @@ async fn admit(hub: &Hub, connect: &Connect, address: SocketAddr) -> Result<Admi
             Ok(session) => session,
             Err(_) => {
                 let detail = "a newer connection of the same client came in between".to_owned();
-                return Err(answered(ReasonCode::SessionTakenOver, RefusalReason::ConnectionLost, detail));
+                return Err(answered(ReasonCode::ServerUnavailable, RefusalReason::ConnectionLost, detail));
             }
         },
     };
+    // The rules may have changed while the password was checked: then nobody has told this connection yet.
+    if !hub.access.snapshot().still_admits(seat.user(), &rules) {
+        seat.vacate(ReasonCode::NotAuthorized);
+    }
     Ok(Admitted { identity, negotiated, seat, found })
 }
 

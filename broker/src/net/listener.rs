@@ -10,7 +10,10 @@ use std::{
 
 use foldhash::fast::RandomState;
 use parking_lot::Mutex;
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::{
+    net::{TcpListener, TcpSocket, TcpStream},
+    sync::watch,
+};
 use tokio_rustls::TlsAcceptor;
 
 use super::handshake;
@@ -80,7 +83,9 @@ impl Listener {
         // Small packets must not wait for the acknowledgement of earlier ones. The system refuses only on a socket
         // that is gone already, which the handshake finds out.
         socket.set_nodelay(true).ok();
-        tokio::spawn(handshake::welcome(Arc::clone(hub), socket, address, self.tls.clone(), entrance));
+        let closing = doorman.closing.subscribe();
+        let hub = Arc::clone(hub);
+        tokio::spawn(handshake::welcome(hub, socket, address, self.tls.clone(), entrance, closing));
     }
 }
 
@@ -91,6 +96,8 @@ pub(crate) struct Doorman {
     per_address_max: usize,
     metrics: Arc<Metrics>,
     inside: Mutex<Inside>,
+    /// Set once the broker stops: who has no session by then does not get one.
+    closing: watch::Sender<bool>,
 }
 
 #[derive(Debug, Default)]
@@ -108,7 +115,13 @@ pub(crate) struct Entrance {
 
 impl Doorman {
     pub(crate) fn new(connections_max: usize, per_address_max: usize, metrics: Arc<Metrics>) -> Self {
-        Self { connections_max, per_address_max, metrics, inside: Mutex::default() }
+        let closing = watch::Sender::new(false);
+        Self { connections_max, per_address_max, metrics, inside: Mutex::default(), closing }
+    }
+
+    /// Sends away everybody who waits to be let in.
+    pub(crate) fn close(&self) {
+        self.closing.send_replace(true);
     }
 
     /// How many connections there are.

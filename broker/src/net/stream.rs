@@ -12,6 +12,9 @@ use tokio::{
 };
 use tokio_rustls::server::TlsStream;
 
+/// How much is read at once of what nobody wants to know any more.
+const UNREAD_BYTES: usize = 4096;
+
 /// The two kinds of connection.
 #[derive(Debug)]
 pub(crate) enum Stream {
@@ -51,17 +54,21 @@ impl Stream {
         std::future::poll_fn(|cx| self.poll_read(cx, buffer)).await
     }
 
-    /// Writes everything, then ends the stream.
+    /// Writes everything, ends the stream, and waits until the client has ended it too. A socket that is closed while
+    /// there is something to read is reset, and that can take what was written last with it.
     pub(super) async fn finish(mut self, bytes: &[u8]) -> io::Result<()> {
         match &mut self {
             Self::Plain(stream) => {
                 stream.write_all(bytes).await?;
-                stream.shutdown().await
+                stream.shutdown().await?;
             }
             Self::Tls(stream) => {
                 stream.write_all(bytes).await?;
-                stream.shutdown().await
+                stream.shutdown().await?;
             }
         }
+        let mut unread = [0; UNREAD_BYTES];
+        while self.read(&mut unread).await? > 0 {}
+        Ok(())
     }
 }

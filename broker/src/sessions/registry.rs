@@ -191,6 +191,16 @@ impl Registry {
         }
     }
 
+    /// Whether the client's session is parked, and ends or has a will due at exactly this time.
+    pub fn waits_for(&self, client_id: &ClientId, at: Instant) -> bool {
+        match self.shard(client_id).lock().get(client_id) {
+            Some(Slot::Offline(parked)) => {
+                parked.expires_at == Some(at) || parked.will.as_ref().is_some_and(|will| will.due == at)
+            }
+            _ => false,
+        }
+    }
+
     /// Takes a due will out of a parked session.
     pub fn take_due_will(&self, client_id: &ClientId, now: Instant) -> Option<DueWill> {
         match self.shard(client_id).lock().get_mut(client_id) {
@@ -213,21 +223,34 @@ impl Registry {
         }
     }
 
-    /// Tells every connection to end.
-    pub fn vacate_all(&self, reason: ReasonCode) {
+    /// Tells every connection to end, except that of the client that is spared.
+    pub fn vacate_all(&self, reason: ReasonCode, spared: Option<&ClientId>) {
+        self.vacate_where(reason, |client_id, _| Some(client_id) != spared);
+    }
+
+    /// Tells the connections to end that `chosen` chooses; returns how many.
+    pub fn vacate_where(&self, reason: ReasonCode, chosen: impl Fn(&ClientId, &Seat) -> bool) -> usize {
+        let mut count = 0;
         for shard in &self.shards {
             let seats = shard
                 .lock()
-                .values()
-                .filter_map(|slot| match slot {
-                    Slot::Online { seat, .. } => Some(Arc::clone(seat)),
-                    Slot::Offline(_) => None,
+                .iter()
+                .filter_map(|(client_id, slot)| match slot {
+                    Slot::Online { seat, .. } if chosen(client_id, seat) => Some(Arc::clone(seat)),
+                    Slot::Online { .. } | Slot::Offline(_) => None,
                 })
                 .collect::<Vec<_>>();
+            count += seats.len();
             for seat in seats {
                 seat.vacate(reason);
             }
         }
+        count
+    }
+
+    /// Whether the client is connected.
+    pub fn is_online(&self, client_id: &ClientId) -> bool {
+        matches!(self.shard(client_id).lock().get(client_id), Some(Slot::Online { .. }))
     }
 
     /// Whether the client has a session, with or without a connection.

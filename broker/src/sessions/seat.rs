@@ -1,7 +1,10 @@
 //! A connection's place in the registry, by which others can end it.
 
 use std::{
-    sync::atomic::{AtomicU8, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU8, Ordering},
+    },
     task::Waker,
 };
 
@@ -11,6 +14,8 @@ use parking_lot::Mutex;
 /// One for each connection. The connection looks at its verdict whenever it is woken.
 #[derive(Debug, Default)]
 pub struct Seat {
+    /// Whose connection it is; `None` for an anonymous client.
+    user: Option<Arc<str>>,
     /// The reason to end with, or 0.
     verdict: AtomicU8,
     /// The connection's task. Its waker never changes, so it is set once.
@@ -18,6 +23,16 @@ pub struct Seat {
 }
 
 impl Seat {
+    /// A seat for a connection of this user.
+    pub fn of(user: Option<Arc<str>>) -> Self {
+        Self { user, ..Self::default() }
+    }
+
+    /// Whose connection it is.
+    pub fn user(&self) -> Option<&str> {
+        self.user.as_deref()
+    }
+
     /// The connection's task introduces itself.
     pub fn occupy(&self, waker: &Waker) {
         *self.task.lock() = Some(waker.clone());

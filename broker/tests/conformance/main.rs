@@ -28,7 +28,9 @@ macro_rules! scenarios {
 }
 
 mod access;
+mod concurrency;
 mod connecting;
+mod ending;
 mod expiry;
 mod flow;
 mod keep_alive;

@@ -55,7 +55,7 @@ async fn acknowledgements_keep_the_order_of_their_messages(version: Version) {
     let mut publisher = Client::join(&server, version, "p").await;
     let packets = (1..=60).map(|id: u16| {
         let topic = ["a/b", "a", "b"][usize::from(id) % 3];
-        let qos = if id % 4 == 0 { QoS::ExactlyOnce } else { QoS::AtLeastOnce };
+        let qos = if id.is_multiple_of(4) { QoS::ExactlyOnce } else { QoS::AtLeastOnce };
         at(qos, id, message(topic, "x"))
     });
     publisher.send(packets.collect::<Vec<_>>()).await;

@@ -12,6 +12,23 @@
 //! **Invariants.** A ticket is told only after the group of its record was synced (written, with
 //! [`Durability::Interval`]). After a failed sync nothing is ever told again. A segment is removed only when all that
 //! was needed of it is synced elsewhere, oldest first, so that no record outlives one that undoes it.
+//!
+//! **Why not an embedded engine.** `cargo bench --bench storage_engines`, on two cores that others used too, a virtual
+//! disk that synced 5700 times a second with 256 KiB each and 340 times with 2 MiB, groups of 2000 messages with one
+//! receiver, settled ten groups later (CPU includes making the messages):
+//!
+//! | engine | payload | messages/s | CPU s per million | recovery of 1 million queued | bytes a message |
+//! |---|---|---|---|---|---|
+//! | segment log | 64 B | 1 150 000 | 0.80 | 1.3 s | 118 |
+//! | fjall 3.1 | 64 B | 380 000 | 3.06 | 2.1 s | 164 |
+//! | redb 4.5 | 64 B | 453 000 | 2.10 | 0.5 s | 135 |
+//! | segment log | 1 KiB | 372 000 | 1.72 | 2.6 s | 1079 |
+//! | fjall 3.1 | 1 KiB | 100 000 | 5.38 | 3.1 s | 1123 |
+//! | redb 4.5 | 1 KiB | 94 000 | 6.12 | 4.2 s | 2156 |
+//!
+//! One run each. An earlier run on a busier disk (240 and 116 syncs/s), which settled message by message: 314 000,
+//! 94 000 and 121 000 messages/s of 64 B, 120 000, 82 000 and 63 000 of 1 KiB, where the disk is the limit; the CPU
+//! times were within a tenth or so of these.
 
 mod anchor;
 mod directory_lock;

@@ -137,7 +137,7 @@ impl Writer {
 
     /// Does what is due when nothing is appended.
     fn tidy(&mut self) -> Result<(), Stopped> {
-        if self.must_clean() {
+        if self.must_clean() && self.state.occupancy.oldest_empty().is_none() {
             self.begin_group()?;
             return self.end_group(None);
         }
@@ -185,15 +185,17 @@ impl Writer {
         self.segments.values().sum()
     }
 
-    /// Writes the buffer behind the last group, and syncs it if every group is synced. A full disk is tried again until
+    /// Writes the buffer behind the last group, and syncs it if every group is to be. A full disk is tried again until
     /// there is room: what was written of the group is cut off, then all of it is written again, so that no sync that
     /// failed is ever counted on. Any other failure is final.
+    ///
+    /// Meanwhile the queue grows by what publishers may send without an acknowledgement, and by what receivers settle;
+    /// nothing is removed from the disk, because what was settled is not safe yet.
     fn write_group(&mut self) -> Result<(), Stopped> {
         let number = self.next_group;
         let mut full = false;
         while let Err(error) = self.try_group(number) {
-            let recoverable = is_full(&error) && self.unsynced_since.is_none();
-            self.fail(&error, recoverable)?;
+            self.fail(&error, is_full(&error))?;
             full = true;
             self.head.file.truncate(self.head.offset).ok();
         }

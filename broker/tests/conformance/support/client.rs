@@ -41,6 +41,13 @@ impl Client {
         Self::over(stream, version, address)
     }
 
+    /// A connection on which CONNECT was sent, and nothing received.
+    pub(crate) async fn open_and_send(server: &Server, connect: &Connect) -> Self {
+        let mut client = Self::open(server, connect.version).await;
+        client.send(connect.clone()).await;
+        client
+    }
+
     /// A client over another stream.
     pub(crate) fn over(
         stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
@@ -53,8 +60,7 @@ impl Client {
 
     /// Connects and returns whatever CONNACK comes.
     pub(crate) async fn try_connect(server: &Server, connect: &Connect) -> (Self, ConnAck) {
-        let mut client = Self::open(server, connect.version).await;
-        client.send(connect.clone()).await;
+        let mut client = Self::open_and_send(server, connect).await;
         let answer = client.expect_connack().await;
         (client, answer)
     }
@@ -109,7 +115,8 @@ impl Client {
     }
 
     fn ended(&self) -> Option<Packet<'static>> {
-        assert!(self.received.is_empty(), "the connection ended within a packet: {:?}", self.received);
+        let left = self.received.len();
+        assert_eq!(left, 0, "the connection ended within a packet, of which so many bytes came");
         None
     }
 
@@ -163,7 +170,8 @@ impl Client {
     /// The next packet, a PUBLISH of this payload.
     pub(crate) async fn expect_payload(&mut self, payload: &str) -> Publish<'static> {
         let publish = self.expect_publish().await;
-        assert_eq!(String::from_utf8_lossy(publish.payload), payload);
+        let (found, expected) = (String::from_utf8_lossy(publish.payload), payload);
+        assert!(found == expected, "found {found:.60} ({}), expected {expected:.60}", publish.payload.len());
         publish
     }
 

@@ -26,7 +26,7 @@ pub(crate) use store::HeldStore;
 pub(crate) const DEADLINE: Duration = Duration::from_secs(10);
 
 /// The result of the future, which must be there in time.
-pub(crate) async fn in_time<R>(what: &str, future: impl Future<Output = R>) -> R {
+pub(crate) async fn in_time<R>(what: &str, future: impl Future<Output = R> + Send) -> R {
     match tokio::time::timeout(DEADLINE, future).await {
         Ok(result) => result,
         Err(_) => panic!("waited for {what} for {} s", DEADLINE.as_secs()),
@@ -34,7 +34,7 @@ pub(crate) async fn in_time<R>(what: &str, future: impl Future<Output = R>) -> R
 }
 
 /// Waits until the condition holds.
-pub(crate) async fn until(what: &str, condition: impl Fn() -> bool) {
+pub(crate) async fn until(what: &str, condition: impl Fn() -> bool + Send + Sync) {
     in_time(what, async {
         while !condition() {
             tokio::time::sleep(Duration::from_millis(1)).await;

@@ -17,7 +17,7 @@ use gaugeline_broker::{
     config::{
         Config, DeliveryConfig, Limits, ListenerConfig, LogLevel, Persistence, PersistenceConfig, TlsConfig,
     },
-    metrics::{CloseReason, DropReason, Metrics, RefusalReason},
+    metrics::{CloseReason, DropReason, Metrics, QosLabel, RefusalReason},
     storage::{MemoryStore, Recovered, Store},
 };
 use tempfile::TempDir;
@@ -123,6 +123,21 @@ impl Server {
 
     pub(crate) fn metrics(&self) -> &Metrics {
         self.broker.metrics()
+    }
+
+    /// The numbers, for as long as the test likes.
+    pub(crate) fn metrics_handle(&self) -> Arc<Metrics> {
+        Arc::clone(self.broker.metrics())
+    }
+
+    /// Waits until so many messages of QoS 0 have left for clients.
+    pub(crate) async fn until_sent(&self, messages: u64) {
+        until("messages", || self.metrics().messages_sent.of(QosLabel::AtMostOnce) == messages).await;
+    }
+
+    /// Waits until this many connections have been accepted.
+    pub(crate) async fn until_accepted(&self, connections: u64) {
+        until("connections", || self.metrics().connections_accepted.get() == connections).await;
     }
 
     pub(crate) fn into_broker(self) -> (Broker, TempDir) {

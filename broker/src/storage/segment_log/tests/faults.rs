@@ -128,6 +128,23 @@ fn full_disk_is_waited_for() {
 }
 
 #[test]
+fn full_disk_is_waited_for_with_unsynced_groups_too() {
+    let interval = Durability::Interval(Duration::from_secs(3600));
+    let options = OpenOptions { durability: interval, ..OpenOptions::new("/disk") };
+    let disk = FaultyDisk::default();
+    let (log, _) = try_open(&disk, &options).unwrap();
+    append_all(&log, [opened(1), queued(message(1), [1])]);
+    disk.faults(|faults| faults.capacity = Some(0));
+    let ticket = log.append(queued(message(2), [1]));
+    assert!(log.wait(ticket, Waker::noop()));
+    until_failure(&log);
+    disk.faults(|faults| faults.capacity = None);
+    wait(&log, ticket);
+    drop(log);
+    assert_eq!(stamps(only_session(&open_on(&disk).1)), [1, 2]);
+}
+
+#[test]
 fn full_disk_does_not_hold_up_the_end() {
     let disk = FaultyDisk::default();
     let (log, _) = open_on(&disk);

@@ -269,8 +269,13 @@ impl DiskFile for FaultyFile {
             }
             *left -= 1;
         }
-        file.durable = file.live.clone();
-        file.unsynced.clear();
+        // Only what is marked as written since the last sync, successful or not: see above.
+        for change in std::mem::take(&mut file.unsynced) {
+            match change {
+                Unsynced::Truncate(length) => file.durable.resize(length, 0),
+                Unsynced::Write { offset, bytes } => write(&mut file.durable, offset, &bytes),
+            }
+        }
         Ok(())
     }
 
