@@ -102,6 +102,8 @@ pub(super) struct Connection {
     /// The last drain was large: leave buffers with room in the mailbox.
     pub(super) busy: bool,
     pub(super) stall: Option<Stall>,
+    /// Storage is behind: nothing is read until it has made this safe.
+    pub(super) storage_stall: Option<Ticket>,
     /// When the connection ends because a message of the client was refused.
     pub(super) refused_until: Option<Instant>,
     pub(super) timer: Option<Pin<Box<Sleep>>>,
@@ -191,6 +193,7 @@ impl Connection {
             session,
             busy: false,
             stall: None,
+            storage_stall: None,
             refused_until: None,
             timer: None,
             retained_at: Ticket::START,
@@ -260,12 +263,21 @@ impl Connection {
             }
             self.stall = None;
         }
+        if let Some(ticket) = self.storage_stall {
+            if self.hub.store.durable() < ticket {
+                // Woken by `release_acknowledgements`, as for everything that waits for storage.
+                return false;
+            }
+            self.storage_stall = None;
+            // While the broker did not listen, the client was not silent.
+            self.session.received(now);
+        }
         self.has_room_to_read()
     }
 
     /// Whether reading has to wait for a time to come.
     fn is_paused(&self) -> bool {
-        self.stall.is_some() || self.refused_until.is_some()
+        self.stall.is_some() || self.storage_stall.is_some() || self.refused_until.is_some()
     }
 
     fn has_room_to_read(&self) -> bool {
@@ -274,7 +286,8 @@ impl Connection {
 
     /// Whether so many acknowledgements wait that nothing is read.
     fn waits_for_storage(&self) -> bool {
-        self.session.acknowledgements_waiting() >= usize::from(self.hub.limits.receive_maximum)
+        self.storage_stall.is_some()
+            || self.session.acknowledgements_waiting() >= usize::from(self.hub.limits.receive_maximum)
     }
 
     /// Reads once, and handles every whole packet.
@@ -392,8 +405,10 @@ impl Connection {
     /// The next position of storage that lets something go on.
     fn awaits_storage(&self) -> Option<u64> {
         let gated = self.gated.as_ref().map(|gated| gated.not_before.position());
+        let durable = self.hub.store.durable();
+        let stall = self.storage_stall.filter(|ticket| *ticket > durable).map(Ticket::position);
         let unsafe_message = self.awaited_message();
-        [self.session.awaits_storage(), gated, unsafe_message].into_iter().flatten().min()
+        [self.session.awaits_storage(), gated, stall, unsafe_message].into_iter().flatten().min()
     }
 
     /// Writes until nothing is left, or the socket takes no more (then `Pending`).
