@@ -8,7 +8,7 @@ use gaugeline_protocol::{
     packet::{Outgoing, RetainHandling, SubscribeFilter},
 };
 
-use crate::support::{Client, Server, Setup, filter, message};
+use crate::support::{Client, Server, Setup, clean, filter, message, nonzero};
 
 scenarios! {
     every {
@@ -21,6 +21,7 @@ scenarios! {
         wildcards_find_retained_messages,
         retained_messages_come_before_later_ones,
         more_retained_messages_than_a_page_arrive,
+        retained_messages_keep_to_the_window,
         the_limit_of_retained_messages_holds,
         the_limit_of_retained_bytes_holds,
     }
@@ -188,6 +189,31 @@ async fn more_retained_messages_than_a_page_arrive(version: Version) {
     }
     assert_eq!(found, expected);
     subscriber.expect_silence().await;
+}
+
+/// [MQTT-3.3.4-9]: and what is published meanwhile comes behind them.
+async fn retained_messages_keep_to_the_window(version: Version) {
+    let server = Setup::new().limits(|limits| limits.inflight_messages = 2).start().await;
+    let mut publisher = publisher(&server, version).await;
+    for number in 0..600 {
+        publisher.publish(QoS::AtLeastOnce, retained(&format!("t/{number}"), "x")).await;
+    }
+    let mut connect = clean(version, "subscriber");
+    connect.properties.receive_maximum = version.is_v5().then(|| nonzero(2));
+    let mut subscriber = Client::connect(&server, &connect).await;
+    subscriber.subscribe("t/+", QoS::AtLeastOnce).await;
+    publisher.publish(QoS::AtLeastOnce, message("t/later", "later")).await;
+    let mut found = 0;
+    while found < 600 {
+        let window = subscriber.collect().await;
+        assert!((1..=2).contains(&window.len()));
+        for publish in window {
+            assert!(publish.retain && publish.payload == b"x");
+            subscriber.settle(&publish).await;
+            found += 1;
+        }
+    }
+    subscriber.take("later").await;
 }
 
 /// The message itself is delivered, but MQTT 5 can be told that it is not kept, and is asked to try again.
