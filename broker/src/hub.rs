@@ -132,7 +132,8 @@ impl Hub {
         for at in [expires_at, will.as_ref().map(|will| will.due)].into_iter().flatten() {
             self.expiry.schedule(at, client_id.clone());
         }
-        self.registry.restore(client_id, Box::new(Parked { session, mailbox, expires_at, will }));
+        self.registry
+            .restore(client_id, Box::new(Parked { session, mailbox, walks: Vec::new(), expires_at, will }));
     }
 
     fn empty(

@@ -25,7 +25,6 @@ use tokio::time::Sleep;
 
 use super::{
     listener::Entrance,
-    outgoing::RetainedWalk,
     scratch::{READ_BYTES, Scratch},
     stream::Stream,
 };
@@ -34,7 +33,7 @@ use crate::{
     clock,
     hub::Hub,
     metrics::Tally,
-    router::{Contents, Delivery, Mailbox, MatchCache, Stamp},
+    router::{Contents, Delivery, Mailbox, MatchCache, RetainedWalk, Stamp},
     sessions::Seat,
     storage::Ticket,
 };
@@ -133,6 +132,8 @@ pub(super) struct Arrival {
     pub(super) seat: Arc<Seat>,
     pub(super) will: Option<Box<Will>>,
     pub(super) entrance: Entrance,
+    /// Retained messages that the session's last connection had still to send.
+    pub(super) walks: Vec<RetainedWalk>,
     /// What was received behind CONNECT.
     pub(super) received: BytesMut,
     /// CONNACK.
@@ -173,8 +174,19 @@ impl Future for Connection {
 
 impl Connection {
     pub(super) fn new(hub: Arc<Hub>, arrival: Arrival) -> Self {
-        let Arrival { stream, identity, session, mailbox, seat, will, entrance, received, out, stamps } =
-            arrival;
+        let Arrival {
+            stream,
+            identity,
+            session,
+            mailbox,
+            seat,
+            will,
+            entrance,
+            walks,
+            received,
+            out,
+            stamps,
+        } = arrival;
         Self {
             hub,
             stream,
@@ -188,7 +200,7 @@ impl Connection {
             out,
             flushing: false,
             backlog: Contents::default(),
-            walks: Vec::new(),
+            walks,
             resent: session.inflight() == 0,
             session,
             busy: false,

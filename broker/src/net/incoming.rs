@@ -12,14 +12,11 @@ use gaugeline_protocol::{
     session::{Answer, Event, Subscription, Violation},
 };
 
-use super::{
-    connection::{Connection, Ending},
-    outgoing::RetainedWalk,
-};
+use super::connection::{Connection, Ending};
 use crate::{
     log,
     metrics::DropReason,
-    router::{CachedTopic, Delivery, Fanout, Run},
+    router::{CachedTopic, Delivery, Fanout, RetainedWalk, Run},
     storage::{Record, Ticket},
 };
 
@@ -339,7 +336,7 @@ impl Connection {
         };
         // [MQTT 5.0, section 4.8.2]: no retained messages for shared subscriptions.
         if retained && filter.group().is_none() {
-            walks.push(RetainedWalk::new(self.hub.router.retained().pages(filter), subscription));
+            walks.push(RetainedWalk { page: self.hub.router.retained().pages(filter), subscription });
         }
         match wanted.qos {
             QoS::AtMostOnce => ReasonCode::Success,
