@@ -81,8 +81,7 @@ impl Link {
     /// A link to the broker of a data directory, as one of its first users; not connected yet.
     pub fn new(home: &Home, user: &str, connect: Connect) -> Self {
         let password = Bytes::from(home.secret(user));
-        let connect =
-            Connect { user_name: Some(user.to_owned()), password: Some(password), ..connect };
+        let connect = Connect { user_name: Some(user.to_owned()), password: Some(password), ..connect };
         Self {
             client: Client::new(connect),
             address: SocketAddr::from((Ipv4Addr::LOCALHOST, home.tls_port)),
@@ -121,8 +120,8 @@ impl Link {
         socket.set_read_timeout(Some(SILENCE_MAX))?;
         socket.set_write_timeout(Some(SILENCE_MAX))?;
         let name = ServerName::try_from("localhost").map_err(|error| Lost(error.to_string()))?;
-        let tls = ClientConnection::new(Arc::clone(&self.tls), name)
-            .map_err(|error| Lost(error.to_string()))?;
+        let tls =
+            ClientConnection::new(Arc::clone(&self.tls), name).map_err(|error| Lost(error.to_string()))?;
         self.stream = Some(StreamOwned::new(tls, socket));
         self.client.connect(clock::now()).map_err(|error| Lost(error.to_string()))?;
         loop {

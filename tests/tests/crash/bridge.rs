@@ -120,8 +120,11 @@ fn killing_everything_at_random_loses_and_duplicates_nothing() {
     let Some(mut stage) = Stage::with_everything(Home::new(), seed) else { return };
     let mut random = Random::new(seed);
     let scripts = scripts();
-    let lanes: Vec<_> =
-        scripts.iter().flat_map(|script| [Some(script.lane.clone()), script.fence.clone()]).flatten().collect();
+    let lanes: Vec<_> = scripts
+        .iter()
+        .flat_map(|script| [Some(script.lane.clone()), script.fence.clone()])
+        .flatten()
+        .collect();
     let publishers: Vec<_> =
         scripts.iter().map(|script| Publisher::start(&stage.home, script, random.next())).collect();
     kill_at_random(&mut stage, &mut random, &lanes, kills);
