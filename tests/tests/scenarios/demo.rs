@@ -53,7 +53,7 @@ fn import(home: &Home) {
     assert_eq!(influxd.query("telemetry", "SELECT * FROM sensors").len(), points.len());
 }
 
-/// What the bridge had not written yet when the program ended, it writes after the next start.
+/// What the bridge had not taken yet when the program ended is in the broker's log, and written after the next start.
 #[test]
 fn sigterm_drains_and_nothing_acknowledged_is_lost() {
     let home = Home::empty();
@@ -67,7 +67,11 @@ fn sigterm_drains_and_nothing_acknowledged_is_lost() {
         (0..acknowledged).all(|number| numbers.contains(&number)).then_some(points)
     });
     let numbers = points.iter().map(|point| number(point)).collect::<BTreeSet<_>>();
-    assert_eq!(numbers.len(), points.len(), "none is there twice");
+    assert_eq!(
+        numbers.len(),
+        points.len(),
+        "what was written before the end is acknowledged, and not written again"
+    );
 }
 
 /// The value of a point.
