@@ -114,6 +114,16 @@ impl Metrics {
         self.dead_letters.get_or_create(&ReasonLabel { reason: reason.as_str() }).get()
     }
 
+    /// Messages from the broker so far.
+    pub fn messages_received(&self) -> u64 {
+        self.messages_received.get()
+    }
+
+    /// Messages that were received and are not yet written.
+    pub fn messages_in_flight(&self) -> i64 {
+        self.messages_in_flight.get()
+    }
+
     /// Lines that the sink has.
     pub fn lines_written(&self) -> u64 {
         self.lines_written.get()

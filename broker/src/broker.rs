@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use gaugeline_protocol::ReasonCode;
+use gaugeline_protocol::{ClientId, ReasonCode};
 use tokio::{task::JoinHandle, time::MissedTickBehavior};
 use tokio_rustls::TlsAcceptor;
 
@@ -79,7 +79,9 @@ pub struct Broker {
     hub: Arc<Hub>,
     doorman: Arc<Doorman>,
     bound: Vec<Bound>,
-    tasks: Vec<JoinHandle<()>>,
+    housekeeping: JoinHandle<()>,
+    /// One for each listener.
+    accepting: Vec<JoinHandle<()>>,
     admin: Option<AdminServer>,
     ready: Component,
 }
@@ -161,14 +163,13 @@ impl Broker {
             .collect();
         let storage = readiness.component("storage");
         storage.ready();
-        let mut tasks = vec![tokio::spawn(keep_house(Arc::clone(&hub), storage, files))];
-        tasks.extend(
-            listeners
-                .into_iter()
-                .map(|listener| tokio::spawn(listener.accept(Arc::clone(&hub), Arc::clone(&doorman)))),
-        );
+        let housekeeping = tokio::spawn(keep_house(Arc::clone(&hub), storage, files));
+        let accepting = listeners
+            .into_iter()
+            .map(|listener| tokio::spawn(listener.accept(Arc::clone(&hub), Arc::clone(&doorman))))
+            .collect();
         ready.ready();
-        Ok(Self { hub, doorman, bound, tasks, admin, ready })
+        Ok(Self { hub, doorman, bound, housekeeping, accepting, admin, ready })
     }
 
     /// Where clients can connect, in the order of the configuration.
@@ -186,17 +187,41 @@ impl Broker {
         &self.hub.metrics
     }
 
+    /// Stops accepting, tells every client but one that the server ends, and waits until all that waits for that one
+    /// has been sent: then a consumer in the same process, such as the bridge, has everything that was acknowledged.
+    /// To be followed by [`Self::shutdown`]. False if the time was not enough.
+    pub async fn drain_to(&mut self, consumer: &ClientId, time_max: Duration) -> bool {
+        self.ready.not_ready("shutting down");
+        for task in self.accepting.drain(..) {
+            task.abort();
+        }
+        let deadline = clock::now() + time_max;
+        let registry = &self.hub.registry;
+        loop {
+            let others = self.doorman.inside().saturating_sub(registry.is_online(consumer).into());
+            let mut waiting = self.hub.queued.messages();
+            registry
+                .for_each_parked(|_, parked| waiting = waiting.saturating_sub(parked.mailbox.waiting().0));
+            if others == 0 && waiting == 0 {
+                return true;
+            }
+            if clock::now() >= deadline {
+                return false;
+            }
+            registry.vacate_all(ReasonCode::ServerShuttingDown, Some(consumer));
+            tokio::time::sleep(SHUTDOWN_POLL_INTERVAL).await;
+        }
+    }
+
     /// Stops accepting, tells every client that the server ends, and waits for the connections to close. Returns how
     /// many were left when the time was up.
     pub async fn shutdown(self, time_max: Duration) -> usize {
         self.ready.not_ready("shutting down");
-        for task in &self.tasks {
-            task.abort();
-        }
+        self.stop_tasks();
         self.doorman.close();
         let deadline = clock::now() + time_max;
         while self.doorman.inside() > 0 && clock::now() < deadline {
-            self.hub.registry.vacate_all(ReasonCode::ServerShuttingDown);
+            self.hub.registry.vacate_all(ReasonCode::ServerShuttingDown, None);
             tokio::time::sleep(SHUTDOWN_POLL_INTERVAL).await;
         }
         let store = Arc::clone(&self.hub.store);
@@ -204,13 +229,16 @@ impl Broker {
         tokio::task::spawn_blocking(move || store.close()).await.ok();
         self.doorman.inside()
     }
+
+    fn stop_tasks(&self) {
+        self.housekeeping.abort();
+        self.accepting.iter().for_each(JoinHandle::abort);
+    }
 }
 
 impl Drop for Broker {
     fn drop(&mut self) {
-        for task in &self.tasks {
-            task.abort();
-        }
+        self.stop_tasks();
     }
 }
 

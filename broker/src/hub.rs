@@ -9,7 +9,7 @@ use std::{
 };
 
 use gaugeline_protocol::{
-    PacketId, QoS, ReasonCode, codec,
+    ClientId, PacketId, QoS, ReasonCode, codec,
     packet::{Publish, PublishProperties},
     session::{Negotiated, ServerSettings, Session, session_expires_after},
 };
@@ -360,7 +360,7 @@ impl Hub {
             Look::Reloaded(before) => {
                 self.metrics.rules_reloads.inc(Reload::Done);
                 let now = self.access.snapshot();
-                let gone = |seat: &Seat| !now.still_admits(seat.user(), &before);
+                let gone = |_: &ClientId, seat: &Seat| !now.still_admits(seat.user(), &before);
                 let ended = self.registry.vacate_where(ReasonCode::NotAuthorized, gone);
                 let users = now.passwords.as_ref().map_or(0, PasswordFile::len);
                 tracing::info!(users, ended, "users and rights were read anew");

@@ -223,21 +223,21 @@ impl Registry {
         }
     }
 
-    /// Tells every connection to end.
-    pub fn vacate_all(&self, reason: ReasonCode) {
-        self.vacate_where(reason, |_| true);
+    /// Tells every connection to end, except that of the client that is spared.
+    pub fn vacate_all(&self, reason: ReasonCode, spared: Option<&ClientId>) {
+        self.vacate_where(reason, |client_id, _| Some(client_id) != spared);
     }
 
     /// Tells the connections to end that `chosen` chooses; returns how many.
-    pub fn vacate_where(&self, reason: ReasonCode, chosen: impl Fn(&Seat) -> bool) -> usize {
+    pub fn vacate_where(&self, reason: ReasonCode, chosen: impl Fn(&ClientId, &Seat) -> bool) -> usize {
         let mut count = 0;
         for shard in &self.shards {
             let seats = shard
                 .lock()
-                .values()
-                .filter_map(|slot| match slot {
-                    Slot::Online { seat, .. } if chosen(seat) => Some(Arc::clone(seat)),
-                    _ => None,
+                .iter()
+                .filter_map(|(client_id, slot)| match slot {
+                    Slot::Online { seat, .. } if chosen(client_id, seat) => Some(Arc::clone(seat)),
+                    Slot::Online { .. } | Slot::Offline(_) => None,
                 })
                 .collect::<Vec<_>>();
             count += seats.len();
@@ -246,6 +246,11 @@ impl Registry {
             }
         }
         count
+    }
+
+    /// Whether the client is connected.
+    pub fn is_online(&self, client_id: &ClientId) -> bool {
+        matches!(self.shard(client_id).lock().get(client_id), Some(Slot::Online { .. }))
     }
 
     /// Whether the client has a session, with or without a connection.

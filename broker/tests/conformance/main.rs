@@ -28,6 +28,7 @@ macro_rules! scenarios {
 }
 
 mod access;
+mod concurrency;
 mod connecting;
 mod ending;
 mod expiry;

@@ -15,6 +15,7 @@ scenarios! {
         an_absent_clients_queue_is_bounded,
         the_bytes_of_an_absent_clients_queue_are_bounded,
         a_full_queue_does_not_concern_others,
+        the_bytes_of_all_queues_together_are_bounded,
         every_message_is_sent_or_counted_as_dropped,
         a_publisher_that_does_not_read_its_acknowledgements_is_held_up,
     }
@@ -118,6 +119,27 @@ async fn the_bytes_of_an_absent_clients_queue_are_bounded(version: Version) {
     subscriber.take(&payload).await;
     subscriber.take(&payload).await;
     subscriber.expect_silence().await;
+}
+
+async fn the_bytes_of_all_queues_together_are_bounded(version: Version) {
+    let server = Setup::new().limits(|limits| limits.queue_bytes_total = 5000).start().await;
+    for name in ["a", "b"] {
+        let mut absent = Client::connect(&server, &kept(version, name)).await;
+        absent.subscribe(name, QoS::AtLeastOnce).await;
+        absent.leave().await;
+    }
+    server.until_empty().await;
+    let payload = "x".repeat(2000);
+    let mut publisher = Client::join(&server, version, "p").await;
+    publisher.publish(QoS::AtLeastOnce, message("a", &payload)).await;
+    publisher.publish(QoS::AtLeastOnce, message("b", &payload)).await;
+    publisher.send(at(QoS::AtLeastOnce, 1, message("a", &payload))).await;
+    until("the third to be dropped", || server.metrics().messages_dropped.total() == 1).await;
+    for name in ["a", "b"] {
+        let mut client = Client::connect(&server, &kept(version, name)).await;
+        client.take(&payload).await;
+        client.expect_silence().await;
+    }
 }
 
 /// What was refused for one is refused as a whole, but those who have room get it.

@@ -4,6 +4,7 @@
 mod banner;
 mod demo;
 mod destination;
+mod ending;
 mod ports;
 mod reading;
 
@@ -116,6 +117,7 @@ async fn serve(
         bridge_config.mqtt.url.port = bound.address.port();
     }
     let data = describe(&bridge_config.sink);
+    let consumer = bridge_config.mqtt.client_id.clone();
     let bridge = Bridge::start(bridge_config).await.map_err(bridge::start_failure)?;
     metrics.fill(&bridge);
     let demo = match tls_listener(&broker) {
@@ -137,12 +139,7 @@ async fn serve(
         } => {}
         () = shutdown.requested() => {}
     }
-    say("\nEnding in order; once more ends at once.");
-    if let Some(demo) = demo {
-        demo.stop().await;
-    }
-    bridge::stop(bridge).await;
-    broker::stop(broker).await;
+    ending::end(demo, bridge, broker, &consumer).await;
     Ok(())
 }
 

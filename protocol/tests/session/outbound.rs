@@ -1,10 +1,11 @@
 //! Messages to the client: packet identifiers, the window, and what is sent again.
 
+use bytes::BytesMut;
 use gaugeline_protocol::{
     QoS::{AtLeastOnce, AtMostOnce, ExactlyOnce},
     ReasonCode, Version,
     packet::{Ack, Connect, ConnectProperties, Packet},
-    session::Undelivered,
+    session::{Session, Undelivered},
 };
 
 use crate::support::{Note, Outcome, Server, ack, at, connect, id, note};
@@ -233,4 +234,26 @@ fn frames_are_not_sent_again() {
     let sent =
         wide.iter().filter(|qos| server.session.deliver_frame(frame, 5, **qos, &mut server.out)).count();
     assert_eq!(sent, 4, "the window of clients that state none");
+}
+
+/// What an earlier process left goes on as if the connection alone had been lost: same order, same identifiers, also
+/// where they go round and where some in between were settled.
+#[test]
+fn a_restored_session_goes_on() {
+    let terms = crate::support::terms(&connect(Version::V5));
+    let inflight =
+        [(id(65_534), Some(note(AtLeastOnce, "a"))), (id(1), None), (id(2), Some(note(ExactlyOnce, "b")))];
+    let session = Session::restore(terms, at(0), inflight, [id(7)]);
+    let mut server = Server { session, out: BytesMut::new(), durable: 0 };
+    assert_eq!(server.session.inflight(), 3);
+    server.reconnect(&connect(Version::V5));
+    assert!(server.resend());
+    assert_eq!(server.sent(), ["PUBLISH 65534 a again", "PUBREL 1", "PUBLISH 2 b again"]);
+    server.deliver(note(AtLeastOnce, "c")).unwrap();
+    assert_eq!(server.sent(), ["PUBLISH 3 c"]);
+    assert_eq!(server.take(Packet::PubComp(ack(1))).unwrap(), Outcome::Completed);
+    assert_eq!(server.take(Packet::PubAck(ack(65_535))).unwrap(), Outcome::Settled(None));
+    assert_eq!(server.take(Packet::PubAck(ack(65_534))).unwrap(), settled("a"));
+    assert_eq!(server.publish(ExactlyOnce, 7, 0).unwrap(), Outcome::Repeated);
+    assert_eq!(server.publish(ExactlyOnce, 8, 0).unwrap(), Outcome::Routed);
 }

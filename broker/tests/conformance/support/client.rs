@@ -41,6 +41,13 @@ impl Client {
         Self::over(stream, version, address)
     }
 
+    /// A connection on which CONNECT was sent, and nothing received.
+    pub(crate) async fn open_and_send(server: &Server, connect: &Connect) -> Self {
+        let mut client = Self::open(server, connect.version).await;
+        client.send(connect.clone()).await;
+        client
+    }
+
     /// A client over another stream.
     pub(crate) fn over(
         stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
@@ -53,8 +60,7 @@ impl Client {
 
     /// Connects and returns whatever CONNACK comes.
     pub(crate) async fn try_connect(server: &Server, connect: &Connect) -> (Self, ConnAck) {
-        let mut client = Self::open(server, connect.version).await;
-        client.send(connect.clone()).await;
+        let mut client = Self::open_and_send(server, connect).await;
         let answer = client.expect_connack().await;
         (client, answer)
     }
