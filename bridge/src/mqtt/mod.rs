@@ -16,6 +16,7 @@ mod tests;
 
 use std::{
     collections::VecDeque,
+    io,
     num::NonZeroU16,
     sync::{Arc, Once},
     time::{Duration, Instant},
@@ -29,7 +30,7 @@ use gaugeline_protocol::{
     packet::{self, Connect, ConnectProperties, Packet, Publish},
 };
 use tokio::{
-    io::{AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
     sync::watch,
 };
 
@@ -234,11 +235,11 @@ impl Source {
             self.acknowledge();
             self.client.disconnect(ReasonCode::Success, None).ok();
             if drained.is_err() {
-                self.say_farewell(&mut writer).await;
+                self.say_farewell(&mut reader, &mut writer).await;
                 return Ended::DeliveryLost;
             }
         }
-        self.say_farewell(&mut writer).await;
+        self.say_farewell(&mut reader, &mut writer).await;
         self.metrics.connected.set(0);
         ended
     }
@@ -363,14 +364,26 @@ impl Source {
         }
     }
 
-    /// The last bytes of a connection - acknowledgements, DISCONNECT - if they can be sent soon.
-    async fn say_farewell(&mut self, writer: &mut (impl AsyncWrite + Unpin)) {
+    /// The last bytes of a connection - acknowledgements, DISCONNECT - if they can be sent soon. What the broker still
+    /// sends is read, and left to the next connection: a socket that is closed with unread bytes is reset, and the broker
+    /// would lose the acknowledgements that it has not read yet.
+    async fn say_farewell(
+        &mut self,
+        reader: &mut (impl AsyncRead + Unpin),
+        writer: &mut (impl AsyncWrite + Unpin),
+    ) {
         let mut bytes = BytesMut::new();
         while self.client.poll_transmit(&mut bytes) {}
-        let farewell = async {
+        let mut unread = vec![0; READ_BYTES];
+        let speak = async {
             writer.write_all(&bytes).await?;
             writer.shutdown().await
         };
+        let listen = async {
+            while reader.read(&mut unread).await? > 0 {}
+            io::Result::Ok(())
+        };
+        let farewell = async { tokio::try_join!(speak, listen) };
         // The connection is over either way.
         drop(tokio::time::timeout(FAREWELL, farewell).await);
     }
