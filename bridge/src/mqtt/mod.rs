@@ -320,12 +320,15 @@ impl Source {
             match self.client.handle_packet(now, packet).map_err(|error| broken(online, &error))? {
                 None | Some(Event::Published { .. } | Event::Unsubscribed(_)) => {}
                 Some(Event::Message { publish, receipt }) => {
-                    let received_nanoseconds = broker_time(&publish).unwrap_or_else(|| {
+                    let broker_time = broker_time(&publish);
+                    let received_nanoseconds = broker_time.unwrap_or_else(|| {
                         self.unstamped.call_once(warn_of_duplicates);
                         self.clock.stamp(unix_nanoseconds)
                     });
                     let message =
                         Message { topic: publish.topic, payload: publish.payload, received_nanoseconds };
+                    let fingerprint = self.carried.fingerprint(&message, broker_time);
+                    let receipt = receipt.map(|receipt| (receipt, fingerprint));
                     take(
                         &mut self.pipeline,
                         &mut self.carried,
@@ -396,14 +399,13 @@ fn take(
     owed: &mut VecDeque<Owed>,
     message: &Message<'_>,
     dup: bool,
-    receipt: Option<Receipt>,
+    receipt: Option<(Receipt, u64)>,
     now: Instant,
 ) {
-    let Some(receipt) = receipt else {
+    let Some((receipt, fingerprint)) = receipt else {
         pipeline.accept(message, now);
         return;
     };
-    let fingerprint = carried.fingerprint(message);
     let known = if dup { carried.take(receipt.packet_id(), fingerprint) } else { None };
     let arrival = known.unwrap_or_else(|| pipeline.accept(message, now));
     owed.push_back(Owed { arrival, receipt, fingerprint });
