@@ -161,12 +161,7 @@ impl Client {
     pub(super) fn publish(&mut self, count: u64, rate: Option<Rate>, now: u64) -> bool {
         let Role::Publisher(publisher) = &mut self.role else { return false };
         publisher.queued = false;
-        let index = publisher.index();
-        let out = &mut self.session.out().bytes;
-        match rate {
-            Some(rate) => publisher.fill(count, |number| rate.due(index, number), out),
-            None => publisher.fill(count, |_| now, out),
-        }
+        publisher.fill(count, rate, now, &mut self.session.out().bytes);
         count > 0 && publisher.is_done()
     }
 
@@ -201,14 +196,16 @@ impl Role {
             (Self::Subscriber(_), Event::PubRel { packet_id }) => {
                 out.bytes.extend_from_slice(&wire::acknowledgement(0x70, packet_id));
             }
-            (Self::Publisher(publisher), Event::PubAck { reason }) => settled.settle(publisher, reason),
+            (Self::Publisher(publisher), Event::PubAck { reason }) => {
+                settled.settle(publisher, reason, now, tally);
+            }
             (Self::Publisher(publisher), Event::PubRec { reason: reason @ REFUSAL.., .. }) => {
-                settled.settle(publisher, reason);
+                settled.settle(publisher, reason, now, tally);
             }
             (Self::Publisher(_), Event::PubRec { packet_id, .. }) => {
                 out.bytes.extend_from_slice(&wire::acknowledgement(0x62, packet_id));
             }
-            (Self::Publisher(publisher), Event::PubComp) => settled.settle(publisher, 0),
+            (Self::Publisher(publisher), Event::PubComp) => settled.settle(publisher, 0, now, tally),
             _ => {}
         }
     }
@@ -216,8 +213,10 @@ impl Role {
 
 impl Settled {
     #[inline]
-    fn settle(&mut self, publisher: &mut Publisher, reason: u8) {
-        publisher.settle();
+    fn settle(&mut self, publisher: &mut Publisher, reason: u8, now: u64, tally: &mut Tally) {
+        if let Some(due) = publisher.settle() {
+            tally.acknowledging.saturating_record(now.saturating_sub(due));
+        }
         if reason < REFUSAL {
             self.acknowledged += 1;
         } else {

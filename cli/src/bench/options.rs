@@ -60,6 +60,9 @@ pub(crate) struct Options {
     /// Payload size; from 16 bytes on it carries a sequence number and a time: losses, duplicates, latency
     #[arg(long, value_name = "BYTES", default_value_t = 64, help_heading = "Load")]
     pub(super) payload: u32,
+    /// The payload is JSON, a number and a text, for a broker whose messages go into a database (shape publish-only)
+    #[arg(long, help_heading = "Load")]
+    pub(super) json_payload: bool,
     /// Unacknowledged messages per publisher (QoS 1 and 2), and messages per write (QoS 0)
     #[arg(long, value_name = "N", default_value_t = 20, help_heading = "Load")]
     pub(super) window: u16,
@@ -71,7 +74,7 @@ pub(crate) struct Options {
     /// Do not wait for the subscribers: publish as fast as the broker reads
     #[arg(long, conflicts_with = "rate", help_heading = "Load")]
     pub(super) flood: bool,
-    /// Messages a second, in all; latency is then measured from the time each message was due
+    /// Messages a second, in all; latency, also of acknowledgements, is then measured from the time each message was due
     #[arg(long, value_name = "PER_SECOND", help_heading = "Load")]
     pub(super) rate: Option<u32>,
     /// Stop publishing after this time; for idle: hold the connections this long

@@ -40,6 +40,8 @@ const THREADS_MAX: u16 = 64;
 const SEQUENCES_MAX: u64 = 10_000_000;
 /// Shortest payload that carries sequence number and time.
 pub(super) const STAMP_BYTES: u32 = 16;
+/// Shortest payload with `--json-payload`: `{"value":1.0123456789012,"text":""}`.
+const JSON_BYTES_MIN: u32 = 35;
 
 /// A checked run.
 #[derive(Debug, Clone)]
@@ -54,6 +56,7 @@ pub(super) struct Plan {
     pub(super) connections: u32,
     pub(super) qos: u8,
     pub(super) payload_bytes: u32,
+    pub(super) json_payload: bool,
     pub(super) window: u16,
     /// Closed loop: messages published and not received. `None` = open.
     pub(super) outstanding: Option<u64>,
@@ -109,6 +112,7 @@ impl Plan {
         in_range("--count", options.count.unwrap_or(1), 1, COUNT_MAX)?;
         in_range("--rate", options.rate.unwrap_or(1), 1, RATE_MAX)?;
         check_offline(options)?;
+        check_json(options)?;
         let followed = u64::from(publishers) * u64::from(subscribers);
         if options.shape == Shape::FanIn && followed > SEQUENCES_MAX && options.payload >= STAMP_BYTES {
             return Err(Failure::usage(format!(
@@ -134,6 +138,7 @@ impl Plan {
             connections,
             qos: options.qos,
             payload_bytes: options.payload,
+            json_payload: options.json_payload,
             window: options.window,
             outstanding: outstanding(options, publishers)?,
             rate: options.rate,
@@ -256,6 +261,18 @@ fn check_offline(options: &Options) -> Result<(), Failure> {
         return Err(Failure::usage("--offline needs --qos 1 or 2: at QoS 0 nothing is kept for who is away"));
     }
     Ok(())
+}
+
+fn check_json(options: &Options) -> Result<(), Failure> {
+    if !options.json_payload {
+        return Ok(());
+    }
+    if options.shape != Shape::PublishOnly {
+        return Err(Failure::usage(
+            "--json-payload needs --shape publish-only: subscribers look for sequence numbers, which it has not",
+        ));
+    }
+    in_range("--payload (with --json-payload)", options.payload, JSON_BYTES_MIN, PAYLOAD_BYTES_MAX).map(drop)
 }
 
 fn outstanding(options: &Options, publishers: u32) -> Result<Option<u64>, Failure> {

@@ -1,6 +1,6 @@
 //! One publisher: how much it may send now, and the bytes of that.
 
-use super::{plan::Plan, stamp::Stamp, wire::PublishTemplate};
+use super::{plan::Plan, schedule::Rate, stamp::Stamp, wire::PublishTemplate};
 
 /// Bytes that one turn of a publisher puts into one write; more than a message only if a message is larger.
 const TURN_BYTES_MAX: usize = 1024 * 1024;
@@ -19,6 +19,8 @@ pub(super) struct Publisher {
     end: u64,
     /// Messages that are due by `--rate`; `None` without a rate.
     due: Option<u64>,
+    /// When messages are due; known from the first on.
+    rate: Option<Rate>,
     /// QoS 1 and 2: unacknowledged messages, and how many there may be.
     in_flight: u64,
     window: u64,
@@ -31,7 +33,8 @@ pub(super) struct Publisher {
 
 impl Publisher {
     pub(super) fn new(plan: &Plan, index: u32) -> Self {
-        let template = PublishTemplate::new(
+        let template = if plan.json_payload { PublishTemplate::json } else { PublishTemplate::new };
+        let template = template(
             plan.version,
             plan.qos,
             &plan.topic(index),
@@ -46,6 +49,7 @@ impl Publisher {
             next: 0,
             end: plan.share(index),
             due: plan.rate.map(|_| 0),
+            rate: None,
             in_flight: 0,
             window: u64::from(plan.window),
             acknowledged: plan.qos > 0,
@@ -100,16 +104,21 @@ impl Publisher {
         self.in_flight
     }
 
-    /// The broker has the message, or does not want it.
-    pub(super) fn settle(&mut self) {
+    /// The broker has the oldest message in flight, or does not want it: acknowledgements come in order [MQTT-4.6.0-2].
+    /// When the message was due, if there is a rate.
+    pub(super) fn settle(&mut self) -> Option<u64> {
+        let number = self.next - self.in_flight;
         self.in_flight = self.in_flight.saturating_sub(1);
+        self.rate.map(|rate| rate.due(self.index, number))
     }
 
-    /// Appends `count` messages to `out`; `time` says when message number n was sent or due.
-    pub(super) fn fill(&mut self, count: u64, time: impl Fn(u64) -> u64, out: &mut Vec<u8>) {
+    /// Appends `count` messages to `out`, sent `now` or, with a rate, due when it says.
+    pub(super) fn fill(&mut self, count: u64, rate: Option<Rate>, now: u64, out: &mut Vec<u8>) {
+        self.rate = rate;
         for number in self.next..self.next + count {
             self.packet_id = self.packet_id.checked_add(1).unwrap_or(1);
-            let stamp = Stamp { tag: self.tag, publisher: self.index, number, time: time(number) };
+            let time = rate.map_or(now, |rate| rate.due(self.index, number));
+            let stamp = Stamp { tag: self.tag, publisher: self.index, number, time };
             self.template.append(self.packet_id, stamp.encode(), out);
         }
         self.next += count;

@@ -40,6 +40,8 @@ pub(super) struct Report {
     delivered_per_second: f64,
     connects_per_second: Option<f64>,
     latency_microseconds: Option<Percentiles>,
+    /// Until the publisher has PUBACK or PUBCOMP; only with a rate.
+    acknowledge_microseconds: Option<Percentiles>,
     connect_microseconds: Option<Percentiles>,
     broker: Option<Cost>,
     generator: Option<Cost>,
@@ -133,6 +135,7 @@ impl Report {
             connects_per_second: (plan.shape == Shape::Connect).then(|| per_second(tally.opened)),
             // Behind an absence, latency says how long the absence was.
             latency_microseconds: Percentiles::of(&tally.latency).filter(|_| !plan.offline),
+            acknowledge_microseconds: Percentiles::of(&tally.acknowledging),
             connect_microseconds: Percentiles::of(&tally.connecting),
             broker: Cost::of(broker_since, outcome.broker_after, work, grown),
             generator: Cost::of(outcome.own_before, outcome.own_after, work, None),
@@ -209,9 +212,11 @@ impl Report {
         if let Some(rate) = self.connects_per_second {
             row("connects a second", format!("{rate:.0}"))?;
         }
-        for (name, times) in
-            [("latency", &self.latency_microseconds), ("connect", &self.connect_microseconds)]
-        {
+        for (name, times) in [
+            ("latency", &self.latency_microseconds),
+            ("acknowledged after", &self.acknowledge_microseconds),
+            ("connect", &self.connect_microseconds),
+        ] {
             if let Some(times) = times {
                 row(name, times.to_string())?;
             }

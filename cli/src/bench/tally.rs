@@ -32,6 +32,8 @@ pub(super) struct Tally {
     pub(super) last_activity: u64,
     /// Publisher to subscriber, nanoseconds.
     pub(super) latency: Histogram<u64>,
+    /// From when a message was due until its publisher knew that the broker has it, nanoseconds; only with a rate.
+    pub(super) acknowledging: Histogram<u64>,
     /// From the first packet of TCP to CONNACK, nanoseconds.
     pub(super) connecting: Histogram<u64>,
 }
@@ -53,6 +55,7 @@ impl Tally {
             first_problem: None,
             last_activity: 0,
             latency: histogram(),
+            acknowledging: histogram(),
             connecting: histogram(),
         }
     }
@@ -84,7 +87,11 @@ impl Tally {
         self.unopened += other.unopened;
         self.first_problem = self.first_problem.take().or(other.first_problem);
         self.last_activity = self.last_activity.max(other.last_activity);
-        for (sum, part) in [(&mut self.latency, &other.latency), (&mut self.connecting, &other.connecting)] {
+        for (sum, part) in [
+            (&mut self.latency, &other.latency),
+            (&mut self.acknowledging, &other.acknowledging),
+            (&mut self.connecting, &other.connecting),
+        ] {
             // Both have the bounds of `histogram`, so every value fits.
             let _fits = sum.add(part);
         }

@@ -1,7 +1,7 @@
 //! Packets that the load generator sends, encoded once and patched. Lengths come from a checked plan, so nothing here
 //! can fail: texts are cut at 65,535 bytes, which `plan.rs` never lets happen.
 
-use super::options::Version;
+use super::{options::Version, stamp::Stamp};
 
 /// Seconds after which the broker may give a silent client up; see [`super::worker`] for the pings.
 pub(super) const KEEP_ALIVE_SECONDS: u16 = 60;
@@ -11,6 +11,11 @@ pub(super) const PING_REQUEST: [u8; 2] = [0xc0, 0];
 pub(super) const DISCONNECT: [u8; 2] = [0xe0, 0];
 /// How long a persistent session of MQTT 5 outlives its connection, should the run not end as planned.
 const SESSION_EXPIRY_SECONDS: u32 = 3600;
+
+/// What a payload of JSON is made of: digits between the first two, filling between the last two.
+const JSON_PARTS: [&[u8]; 3] = [b"{\"value\":1.", b",\"text\":\"", b"\"}"];
+/// Digits of a sequence number.
+const JSON_DIGITS: usize = 13;
 
 /// What a client says when it connects.
 #[derive(Debug, Clone, Copy)]
@@ -83,6 +88,7 @@ pub(super) struct PublishTemplate {
     bytes: Vec<u8>,
     packet_id_at: Option<usize>,
     stamp_at: Option<usize>,
+    digits_at: Option<usize>,
 }
 
 impl PublishTemplate {
@@ -103,8 +109,28 @@ impl PublishTemplate {
         Self {
             packet_id_at: (qos > 0).then_some(head + packet_id_in_body),
             stamp_at: (payload_bytes >= 16).then_some(head + payload_in_body),
+            digits_at: None,
             bytes,
         }
+    }
+
+    /// The same with a payload of JSON that holds the sequence number. The plan has seen to it that it is long enough.
+    pub(super) fn json(version: Version, qos: u8, topic: &str, payload_bytes: usize) -> Self {
+        let mut template = Self::new(version, qos, topic, payload_bytes);
+        let [begin, middle, end] = JSON_PARTS;
+        let Some(payload_at) = template.stamp_at.take() else { return template };
+        let digits_at = payload_at + begin.len();
+        for (at, part) in [
+            (payload_at, begin),
+            (digits_at + JSON_DIGITS, middle),
+            (payload_at + payload_bytes.saturating_sub(end.len()), end),
+        ] {
+            if let Some(place) = template.bytes.get_mut(at..at + part.len()) {
+                place.copy_from_slice(part);
+            }
+        }
+        template.digits_at = Some(digits_at);
+        template
     }
 
     /// Bytes of one message on the wire.
@@ -122,6 +148,13 @@ impl PublishTemplate {
             let (first, second) = place.split_at_mut(8);
             first.copy_from_slice(&origin.to_be_bytes());
             second.copy_from_slice(&time.to_be_bytes());
+        }
+        if let Some(place) = self.digits_at.and_then(|at| self.bytes.get_mut(at..at + JSON_DIGITS)) {
+            let mut rest = Stamp::decode([origin, time]).number;
+            for digit in place.iter_mut().rev() {
+                *digit = b'0' + (rest % 10) as u8;
+                rest /= 10;
+            }
         }
         out.extend_from_slice(&self.bytes);
     }
@@ -206,6 +239,20 @@ mod tests {
     fn subscribe_is_encoded_as_the_standard_says() {
         assert_eq!(subscribe(Version::V311, "a/+", 1), b"\x82\x08\x00\x01\x00\x03a/+\x01");
         assert_eq!(subscribe(Version::V5, "#", 2), b"\x82\x07\x00\x01\x00\x00\x01#\x02");
+    }
+
+    #[test]
+    fn json_has_the_asked_length_and_counts() {
+        for (payload_bytes, filling) in [(35, 0), (64, 29), (1024, 989)] {
+            let mut template = PublishTemplate::json(Version::V311, 1, "bench/1", payload_bytes);
+            for number in [0, 42, (1 << 40) - 1] {
+                let mut out = Vec::new();
+                template.append(1, Stamp { tag: 7, publisher: 3, number, time: 5 }.encode(), &mut out);
+                let payload = &out[out.len() - payload_bytes..];
+                let expected = format!("{{\"value\":1.{number:013},\"text\":\"{}\"}}", ".".repeat(filling));
+                assert_eq!(std::str::from_utf8(payload).unwrap(), expected);
+            }
+        }
     }
 
     #[test]

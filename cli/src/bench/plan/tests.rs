@@ -104,6 +104,8 @@ fn what_makes_no_sense_is_refused_with_advice() {
         ("--password x", "--user"),
         ("--subscriber-user x", "--subscriber-password-file"),
         ("--topic-prefix a/#", "--topic-prefix"),
+        ("--json-payload", "publish-only"),
+        ("--shape publish-only --json-payload --payload 34", "from 35"),
         ("--shape sideways", "fan-in"),
     ] {
         let failure = plan(arguments).unwrap_err();
