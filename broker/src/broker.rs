@@ -190,11 +190,10 @@ impl Broker {
     /// Stops accepting, tells every client but one that the server ends, and waits until all that waits for that one
     /// has been sent: then a consumer in the same process, such as the bridge, has everything that was acknowledged.
     /// To be followed by [`Self::shutdown`]. False if the time was not enough.
-    pub async fn drain_to(&mut self, consumer: &ClientId, time_max: Duration) -> bool {
+    pub async fn drain_to(&self, consumer: &ClientId, time_max: Duration) -> bool {
         self.ready.not_ready("shutting down");
-        for task in self.accepting.drain(..) {
-            task.abort();
-        }
+        self.accepting.iter().for_each(JoinHandle::abort);
+        self.doorman.close();
         let deadline = clock::now() + time_max;
         let registry = &self.hub.registry;
         loop {

@@ -132,7 +132,8 @@ impl Hub {
         for at in [expires_at, will.as_ref().map(|will| will.due)].into_iter().flatten() {
             self.expiry.schedule(at, client_id.clone());
         }
-        self.registry.restore(client_id, Box::new(Parked { session, mailbox, expires_at, will }));
+        self.registry
+            .restore(client_id, Box::new(Parked { session, mailbox, walks: Vec::new(), expires_at, will }));
     }
 
     fn empty(
@@ -226,7 +227,7 @@ impl Hub {
     /// set if the publisher's session does, and the messages came at QoS 2: their packet ids are kept too.
     pub(crate) fn route(
         &self,
-        run: &Run<'_>,
+        run: &mut Run<'_>,
         received: Option<(MailboxId, Vec<PacketId>)>,
         fanout: &mut Fanout,
     ) -> Accepted {
@@ -241,7 +242,7 @@ impl Hub {
                 self.store.append(Record::Settled { session, messages: vec![oldest] });
             }
         }
-        if routed.dropped > 0 {
+        if routed.dropped + routed.turned_away > 0 {
             self.count_drops(run, &routed, last.as_deref());
         }
         let mut reason = ReasonCode::Success;
@@ -249,17 +250,19 @@ impl Hub {
             self.metrics.messages_without_subscriber.inc_by(run.publishes.len() as u64);
             reason = ReasonCode::NoMatchingSubscribers;
         }
-        Accepted { ticket, reason, refused: routed.refused.into_iter().map(|(_, range)| range).collect() }
+        let turned_away = (routed.turned_away > 0).then_some(0..run.publishes.len());
+        let refused = routed.refused.into_iter().map(|(_, range)| range).chain(turned_away).collect();
+        Accepted { ticket, reason, refused }
     }
 
     /// Tells storage who has to get the run's messages, before anybody does.
     fn keep(
         &self,
-        run: &Run<'_>,
+        run: &mut Run<'_>,
         shares: &[Share],
         received: Option<(MailboxId, Vec<PacketId>)>,
     ) -> (Option<Vec<Arc<Message>>>, Ticket) {
-        let receivers = run.keepers().map(|to| receiver(&to)).collect::<Vec<_>>();
+        let receivers = self.keepers_with_room(run);
         let shared = shares.iter().any(|share| share.to.mailbox.keeps(share.to.options.qos));
         if receivers.is_empty() && !shared && received.is_none() {
             return (None, Ticket::START);
@@ -283,10 +286,21 @@ impl Hub {
         (Some(messages), ticket)
     }
 
+    /// Those for whom the run's messages must be kept. Who has no room is noted in the run: nothing is written to the disk
+    /// only to be taken back.
+    fn keepers_with_room(&self, run: &mut Run<'_>) -> Vec<Receiver> {
+        let count = run.publishes.len();
+        let bytes = run.bytes();
+        let (with_room, full): (Vec<_>, Vec<_>) =
+            run.keepers().partition(|to| to.mailbox.has_room_for(count, bytes, to.options.qos));
+        run.refused.extend(full.iter().map(|to| to.mailbox.id()));
+        with_room.iter().map(receiver).collect()
+    }
+
     fn count_drops(&self, run: &Run<'_>, routed: &Routed, messages: Option<&[Arc<Message>]>) {
         let best_effort = run.publishes.first().is_some_and(|publish| publish.qos == QoS::AtMostOnce);
         let reason = if best_effort { DropReason::SlowConsumer } else { DropReason::QueueFull };
-        self.metrics.messages_dropped.inc_by(reason, routed.dropped);
+        self.metrics.messages_dropped.inc_by(reason, routed.dropped + routed.turned_away);
         for (session, range) in &routed.refused {
             let refused = messages.and_then(|messages| messages.get(range.clone())).unwrap_or_default();
             let messages = refused.iter().map(|message| message.stamp()).collect();
@@ -317,6 +331,7 @@ impl Hub {
             publishes: vec![publish],
             publisher: Some(mailbox.id()),
             received_at: now,
+            refused: Vec::new(),
         };
         if !run.topic.write.allowed {
             self.metrics.messages_dropped.inc(DropReason::AclWill);
@@ -329,7 +344,7 @@ impl Hub {
             run.topic = Arc::new(found(self));
         }
         let mut fanout = Fanout::default();
-        self.route(&run, None, &mut fanout);
+        self.route(&mut run, None, &mut fanout);
         fanout.wake();
     }
 

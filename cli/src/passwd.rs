@@ -23,7 +23,7 @@ Examples:
   gaugeline passwd -D gaugeline-data/passwd greenhouse           removes the user
   gaugeline passwd -U old-passwd                                 hashes passwords that are plain text
 
-The format is mosquitto's. A running broker reads the file again when it starts.";
+The format is mosquitto's. A running broker follows the file within a second.";
 
 /// Edit a password file: add, change and remove users
 #[derive(Debug, clap::Args)]

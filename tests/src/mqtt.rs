@@ -18,6 +18,8 @@ use crate::{home::Home, wait};
 
 /// A broker that says nothing for this long has not understood.
 const READ_TIMEOUT: Duration = Duration::from_secs(30);
+/// As much as the broker takes by default.
+const PACKET_BYTES_MAX: usize = 2_000_000;
 /// Requests that may wait in rumqttc.
 const REQUESTS_MAX: usize = 1000;
 
@@ -25,6 +27,7 @@ const REQUESTS_MAX: usize = 1000;
 pub fn client_v3(home: &Home, user: &str, client_id: &str) -> (Client, Connection) {
     let mut options = MqttOptions::new(client_id, "localhost", home.tls_port);
     options.set_credentials(user, home.secret(user)).set_transport(Transport::tls_with_config(trust(home)));
+    options.set_max_packet_size(PACKET_BYTES_MAX, PACKET_BYTES_MAX);
     Client::new(options, REQUESTS_MAX)
 }
 

@@ -17,9 +17,11 @@ pub(super) struct Carried {
 }
 
 impl Carried {
-    /// What a message is recognised by, with its packet identifier.
-    pub(super) fn fingerprint(&self, message: &Message<'_>) -> u64 {
-        self.hasher.hash_one((message.topic, message.payload))
+    /// What a message is recognised by, with its packet identifier. `broker_time` is the broker's time of it, if the
+    /// broker tells: a sensor may say the same thing many times, and a broker that was killed may use an identifier
+    /// again that stands for an older message here.
+    pub(super) fn fingerprint(&self, message: &Message<'_>, broker_time: Option<i64>) -> u64 {
+        self.hasher.hash_one((message.topic, message.payload, broker_time))
     }
 
     /// The connection ended: these were not acknowledged. Those of connections before may still come again.
@@ -47,8 +49,11 @@ mod tests {
     fn repetitions_are_recognised_once() {
         let mut carried = Carried::default();
         let id = |id| PacketId::new(id).unwrap();
-        let message = |payload| Message { topic: "a", payload, received_nanoseconds: 0 };
-        let (one, two) = (carried.fingerprint(&message(b"1")), carried.fingerprint(&message(b"2")));
+        let hasher = Carried::default();
+        let fingerprint = |payload, broker_time| {
+            hasher.fingerprint(&Message { topic: "a", payload, received_nanoseconds: 0 }, broker_time)
+        };
+        let (one, two) = (fingerprint(b"1", None), fingerprint(b"2", None));
         carried.keep([(id(1), 10, one), (id(2), 11, two)].into_iter());
         assert_eq!(carried.take(id(1), one), Some(10));
         assert_eq!(carried.take(id(1), one), None);
@@ -56,5 +61,7 @@ mod tests {
         carried.keep([(id(3), 12, one)].into_iter());
         carried.clear();
         assert_eq!(carried.take(id(3), one), None);
+        carried.keep([(id(4), 13, fingerprint(b"1", Some(1)))].into_iter());
+        assert_eq!(carried.take(id(4), fingerprint(b"1", Some(2))), None, "the same, said again later");
     }
 }

@@ -16,6 +16,7 @@ mod tests;
 
 use std::{
     collections::VecDeque,
+    io,
     num::NonZeroU16,
     sync::{Arc, Once},
     time::{Duration, Instant},
@@ -29,7 +30,7 @@ use gaugeline_protocol::{
     packet::{self, Connect, ConnectProperties, Packet, Publish},
 };
 use tokio::{
-    io::{AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
     sync::watch,
 };
 
@@ -234,11 +235,11 @@ impl Source {
             self.acknowledge();
             self.client.disconnect(ReasonCode::Success, None).ok();
             if drained.is_err() {
-                self.say_farewell(&mut writer).await;
+                self.say_farewell(&mut reader, &mut writer).await;
                 return Ended::DeliveryLost;
             }
         }
-        self.say_farewell(&mut writer).await;
+        self.say_farewell(&mut reader, &mut writer).await;
         self.metrics.connected.set(0);
         ended
     }
@@ -319,12 +320,15 @@ impl Source {
             match self.client.handle_packet(now, packet).map_err(|error| broken(online, &error))? {
                 None | Some(Event::Published { .. } | Event::Unsubscribed(_)) => {}
                 Some(Event::Message { publish, receipt }) => {
-                    let received_nanoseconds = broker_time(&publish).unwrap_or_else(|| {
+                    let broker_time = broker_time(&publish);
+                    let received_nanoseconds = broker_time.unwrap_or_else(|| {
                         self.unstamped.call_once(warn_of_duplicates);
                         self.clock.stamp(unix_nanoseconds)
                     });
                     let message =
                         Message { topic: publish.topic, payload: publish.payload, received_nanoseconds };
+                    let fingerprint = self.carried.fingerprint(&message, broker_time);
+                    let receipt = receipt.map(|receipt| (receipt, fingerprint));
                     take(
                         &mut self.pipeline,
                         &mut self.carried,
@@ -363,14 +367,26 @@ impl Source {
         }
     }
 
-    /// The last bytes of a connection - acknowledgements, DISCONNECT - if they can be sent soon.
-    async fn say_farewell(&mut self, writer: &mut (impl AsyncWrite + Unpin)) {
+    /// The last bytes of a connection - acknowledgements, DISCONNECT - if they can be sent soon. What the broker still
+    /// sends is read, and left to the next connection: a socket that is closed with unread bytes is reset, and the broker
+    /// would lose the acknowledgements that it has not read yet.
+    async fn say_farewell(
+        &mut self,
+        reader: &mut (impl AsyncRead + Unpin),
+        writer: &mut (impl AsyncWrite + Unpin),
+    ) {
         let mut bytes = BytesMut::new();
         while self.client.poll_transmit(&mut bytes) {}
-        let farewell = async {
+        let mut unread = vec![0; READ_BYTES];
+        let speak = async {
             writer.write_all(&bytes).await?;
             writer.shutdown().await
         };
+        let listen = async {
+            while reader.read(&mut unread).await? > 0 {}
+            io::Result::Ok(())
+        };
+        let farewell = async { tokio::try_join!(speak, listen) };
         // The connection is over either way.
         drop(tokio::time::timeout(FAREWELL, farewell).await);
     }
@@ -383,14 +399,13 @@ fn take(
     owed: &mut VecDeque<Owed>,
     message: &Message<'_>,
     dup: bool,
-    receipt: Option<Receipt>,
+    receipt: Option<(Receipt, u64)>,
     now: Instant,
 ) {
-    let Some(receipt) = receipt else {
+    let Some((receipt, fingerprint)) = receipt else {
         pipeline.accept(message, now);
         return;
     };
-    let fingerprint = carried.fingerprint(message);
     let known = if dup { carried.take(receipt.packet_id(), fingerprint) } else { None };
     let arrival = known.unwrap_or_else(|| pipeline.accept(message, now));
     owed.push_back(Owed { arrival, receipt, fingerprint });
@@ -449,7 +464,7 @@ impl Output {
     }
 
     /// Writes some bytes, or flushes once all are written. Dropping the future loses nothing.
-    async fn write(&mut self, writer: &mut (impl AsyncWrite + Unpin)) -> std::io::Result<()> {
+    async fn write(&mut self, writer: &mut (impl AsyncWrite + Unpin)) -> io::Result<()> {
         if self.bytes.is_empty() {
             writer.flush().await?;
             self.unflushed = false;
@@ -457,7 +472,7 @@ impl Output {
         }
         self.unflushed = true;
         match writer.write_buf(&mut self.bytes).await? {
-            0 => Err(std::io::ErrorKind::WriteZero.into()),
+            0 => Err(io::ErrorKind::WriteZero.into()),
             _ => Ok(()),
         }
     }

@@ -229,6 +229,26 @@ async fn repetitions_are_not_written_twice() {
     assert_eq!(rig.lines().len(), 3, "{:?}", rig.lines());
 }
 
+/// A broker that was killed before it knew what it had sent gives an old identifier to a later message.
+#[tokio::test]
+async fn the_same_value_said_later_is_another_message() {
+    let rig = Rig::start("[batch]\nmilliseconds = 1000\nquiet_milliseconds = 1000\n").await;
+    let mut broker = Broker::accept(&rig.listener).await;
+    broker.log_in(false).await;
+    broker.subscribe(GRANTED).await;
+    broker.publish(7, false, "1", Some("1700000000000000001")).await;
+    rig.taken(1).await;
+    drop(broker);
+    rig.problem("the connection to the broker").await;
+    let mut broker = Broker::accept(&rig.listener).await;
+    broker.log_in(true).await;
+    broker.subscribe(GRANTED).await;
+    broker.publish(7, true, "1", Some("1700000000000000002")).await;
+    assert_eq!(broker.acknowledged().await, 7);
+    let lines = ["1700000000000000001", "1700000000000000002"];
+    assert_eq!(rig.lines(), lines.map(|time| format!("sensors,device=d1 t=1.0 {time}")));
+}
+
 #[tokio::test]
 async fn a_refused_subscription_is_reported() {
     let rig = Rig::start("").await;

@@ -25,7 +25,6 @@ use tokio::time::Sleep;
 
 use super::{
     listener::Entrance,
-    outgoing::RetainedWalk,
     scratch::{READ_BYTES, Scratch},
     stream::Stream,
 };
@@ -34,7 +33,7 @@ use crate::{
     clock,
     hub::Hub,
     metrics::Tally,
-    router::{Contents, Delivery, Mailbox, MatchCache, Stamp},
+    router::{Contents, Delivery, Mailbox, MatchCache, RetainedWalk, Stamp},
     sessions::Seat,
     storage::Ticket,
 };
@@ -102,6 +101,8 @@ pub(super) struct Connection {
     /// The last drain was large: leave buffers with room in the mailbox.
     pub(super) busy: bool,
     pub(super) stall: Option<Stall>,
+    /// Storage is behind: nothing is read until it has made this safe.
+    pub(super) storage_stall: Option<Ticket>,
     /// When the connection ends because a message of the client was refused.
     pub(super) refused_until: Option<Instant>,
     pub(super) timer: Option<Pin<Box<Sleep>>>,
@@ -131,6 +132,8 @@ pub(super) struct Arrival {
     pub(super) seat: Arc<Seat>,
     pub(super) will: Option<Box<Will>>,
     pub(super) entrance: Entrance,
+    /// Retained messages that the session's last connection had still to send.
+    pub(super) walks: Vec<RetainedWalk>,
     /// What was received behind CONNECT.
     pub(super) received: BytesMut,
     /// CONNACK.
@@ -171,8 +174,19 @@ impl Future for Connection {
 
 impl Connection {
     pub(super) fn new(hub: Arc<Hub>, arrival: Arrival) -> Self {
-        let Arrival { stream, identity, session, mailbox, seat, will, entrance, received, out, stamps } =
-            arrival;
+        let Arrival {
+            stream,
+            identity,
+            session,
+            mailbox,
+            seat,
+            will,
+            entrance,
+            walks,
+            received,
+            out,
+            stamps,
+        } = arrival;
         Self {
             hub,
             stream,
@@ -186,11 +200,12 @@ impl Connection {
             out,
             flushing: false,
             backlog: Contents::default(),
-            walks: Vec::new(),
+            walks,
             resent: session.inflight() == 0,
             session,
             busy: false,
             stall: None,
+            storage_stall: None,
             refused_until: None,
             timer: None,
             retained_at: Ticket::START,
@@ -260,12 +275,21 @@ impl Connection {
             }
             self.stall = None;
         }
+        if let Some(ticket) = self.storage_stall {
+            if self.hub.store.durable() < ticket {
+                // Woken by `release_acknowledgements`, as for everything that waits for storage.
+                return false;
+            }
+            self.storage_stall = None;
+            // While the broker did not listen, the client was not silent.
+            self.session.received(now);
+        }
         self.has_room_to_read()
     }
 
     /// Whether reading has to wait for a time to come.
     fn is_paused(&self) -> bool {
-        self.stall.is_some() || self.refused_until.is_some()
+        self.stall.is_some() || self.storage_stall.is_some() || self.refused_until.is_some()
     }
 
     fn has_room_to_read(&self) -> bool {
@@ -274,7 +298,8 @@ impl Connection {
 
     /// Whether so many acknowledgements wait that nothing is read.
     fn waits_for_storage(&self) -> bool {
-        self.session.acknowledgements_waiting() >= usize::from(self.hub.limits.receive_maximum)
+        self.storage_stall.is_some()
+            || self.session.acknowledgements_waiting() >= usize::from(self.hub.limits.receive_maximum)
     }
 
     /// Reads once, and handles every whole packet.
@@ -392,8 +417,10 @@ impl Connection {
     /// The next position of storage that lets something go on.
     fn awaits_storage(&self) -> Option<u64> {
         let gated = self.gated.as_ref().map(|gated| gated.not_before.position());
+        let durable = self.hub.store.durable();
+        let stall = self.storage_stall.filter(|ticket| *ticket > durable).map(Ticket::position);
         let unsafe_message = self.awaited_message();
-        [self.session.awaits_storage(), gated, unsafe_message].into_iter().flatten().min()
+        [self.session.awaits_storage(), gated, stall, unsafe_message].into_iter().flatten().min()
     }
 
     /// Writes until nothing is left, or the socket takes no more (then `Pending`).

@@ -111,8 +111,14 @@ impl Connection {
         }
         let will_due = will.as_ref().map(|pending| pending.due);
         let expires_at = session_expires_after(expiry).and_then(|after| now.checked_add(after));
-        let parked =
-            Parked { session: self.take_session(), mailbox: Arc::clone(&self.mailbox), expires_at, will };
+        let walks = std::mem::take(&mut self.walks);
+        let parked = Parked {
+            session: self.take_session(),
+            mailbox: Arc::clone(&self.mailbox),
+            walks,
+            expires_at,
+            will,
+        };
         if persistent {
             hub.store.append(Record::SessionParked {
                 session: parked.mailbox.id(),

@@ -25,7 +25,7 @@ use crate::{
     hub::Hub,
     log,
     metrics::RefusalReason,
-    router::{Delivery, FRAME_BYTES_MAX, Mailbox, RECEIVE_STAMP, Wire},
+    router::{Delivery, FRAME_BYTES_MAX, Mailbox, RECEIVE_STAMP, RetainedWalk, Wire},
     sessions::{Claim, Parked, Seat},
     storage::Record,
 };
@@ -288,7 +288,7 @@ fn enter(
     let Admitted { identity, negotiated, seat, found } = admitted;
     let limits_packets = (negotiated.outgoing_packet_bytes_max as usize) < FRAME_BYTES_MAX;
     let wire = Wire::of(negotiated.version, limits_packets);
-    let (mut session, mailbox, present) = start_session(&hub, &identity, negotiated, found);
+    let Started { mut session, mailbox, walks, present } = start_session(&hub, &identity, negotiated, found);
     let expiry_asked = connect.properties.session_expiry_seconds;
     let mut out = BytesMut::new();
     let connack = session.negotiated().connack(&hub.settings, expiry_asked, present);
@@ -312,30 +312,40 @@ fn enter(
         });
     }
     log::connected(&identity, session.version(), present);
-    let arrival = Arrival { stream, identity, session, mailbox, seat, will, entrance, received, out, stamps };
+    let arrival =
+        Arrival { stream, identity, session, mailbox, seat, will, entrance, walks, received, out, stamps };
     tokio::spawn(Connection::new(hub, arrival).run());
 }
 
-/// The session that was there, if the client may and wants to go on with it, or a new one; and whether it was there.
+/// A session on its way to a connection.
+struct Started {
+    session: Session<Delivery>,
+    mailbox: Arc<Mailbox>,
+    walks: Vec<RetainedWalk>,
+    /// It was there before.
+    present: bool,
+}
+
+/// The session that was there, if the client may and wants to go on with it, or a new one.
 fn start_session(
     hub: &Hub,
     identity: &Identity,
     negotiated: Negotiated,
     found: Option<Box<Parked>>,
-) -> (Session<Delivery>, Arc<Mailbox>, bool) {
+) -> Started {
     let now = clock::now();
     match found {
         // Another user must not get what was meant for this one.
         Some(old) if !negotiated.clean_start && old.mailbox.identity().user == identity.user => {
-            let Parked { mut session, mailbox, .. } = *old;
+            let Parked { mut session, mailbox, walks, .. } = *old;
             session.resume(negotiated, now);
-            return (session, mailbox, true);
+            return Started { session, mailbox, walks, present: true };
         }
         Some(old) => hub.end_session(*old, now),
         None => {}
     }
     let mailbox = hub.mailbox(identity, negotiated.is_persistent());
-    (Session::new(negotiated, now), mailbox, false)
+    Started { session: Session::new(negotiated, now), mailbox, walks: Vec::new(), present: false }
 }
 
 #[cfg(test)]

@@ -12,20 +12,21 @@ use gaugeline_protocol::{
     session::{Answer, Event, Subscription, Violation},
 };
 
-use super::{
-    connection::{Connection, Ending},
-    outgoing::RetainedWalk,
-};
+use super::connection::{Connection, Ending};
 use crate::{
     log,
     metrics::DropReason,
-    router::{CachedTopic, Delivery, Fanout, Run},
+    router::{CachedTopic, Delivery, Fanout, RetainedWalk, Run},
     storage::{Record, Ticket},
 };
 
 /// How long a client of MQTT 3 waits before it is cut off because a queue is full: it will come back at once, and the
 /// queue may have room then.
 const REFUSAL_PAUSE: Duration = Duration::from_secs(1);
+
+/// Above this much that storage has not made safe yet, publishers whose messages it keeps wait: a fraction of a second
+/// for a disk that keeps up, and a bound of memory for one that does not.
+const STORE_PENDING_BYTES_MAX: usize = 32 << 20;
 
 impl From<Violation> for Ending {
     fn from(violation: Violation) -> Self {
@@ -136,7 +137,8 @@ impl Connection {
         }
         self.send_run(run, fanout);
         let publisher = Some(self.mailbox.id());
-        *run = Some(Run { topic, publishes: vec![publish], publisher, received_at: now });
+        *run =
+            Some(Run { topic, publishes: vec![publish], publisher, received_at: now, refused: Vec::new() });
     }
 
     /// The client may not write the topic. MQTT 5 is told so; older clients get a normal acknowledgement, because they
@@ -161,6 +163,7 @@ impl Connection {
             publishes: vec![*publish],
             publisher: Some(self.mailbox.id()),
             received_at: now,
+            refused: Vec::new(),
         };
         let message =
             if publish.payload.is_empty() { None } else { single.messages(|| self.hub.stamp()).pop() };
@@ -180,12 +183,15 @@ impl Connection {
 
     /// Routes the messages gathered so far and acknowledges them, in their order.
     fn send_run(&mut self, run: &mut Option<Run<'_>>, fanout: &mut Fanout) {
-        let Some(run) = run.take() else { return };
+        let Some(mut run) = run.take() else { return };
         let exactly_once = run.publishes.first().is_some_and(|publish| publish.qos == QoS::ExactlyOnce);
         let received = (exactly_once && self.mailbox.is_persistent()).then(|| {
             (self.mailbox.id(), run.publishes.iter().filter_map(|publish| publish.packet_id).collect())
         });
-        let accepted = self.hub.route(&run, received, fanout);
+        let accepted = self.hub.route(&mut run, received, fanout);
+        if self.hub.store.pending_bytes() > STORE_PENDING_BYTES_MAX {
+            self.storage_stall = Some(accepted.ticket);
+        }
         let not_before = accepted.ticket.max(std::mem::take(&mut self.retained_at)).position();
         for (at, publish) in run.publishes.iter().enumerate() {
             if accepted.refuses(at) {
@@ -330,7 +336,7 @@ impl Connection {
         };
         // [MQTT 5.0, section 4.8.2]: no retained messages for shared subscriptions.
         if retained && filter.group().is_none() {
-            walks.push(RetainedWalk::new(self.hub.router.retained().pages(filter), subscription));
+            walks.push(RetainedWalk { page: self.hub.router.retained().pages(filter), subscription });
         }
         match wanted.qos {
             QoS::AtMostOnce => ReasonCode::Success,

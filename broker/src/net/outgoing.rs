@@ -5,8 +5,8 @@ use std::{sync::Arc, time::Instant};
 
 use bytes::{Buf, BytesMut};
 use gaugeline_protocol::{
-    QoS, TopicFilter,
-    session::{Message as _, Subscription, Undelivered},
+    QoS,
+    session::{Message as _, Undelivered},
 };
 
 use super::{
@@ -16,29 +16,12 @@ use super::{
 use crate::{
     auth::AccessKind,
     metrics::DropReason,
-    router::{Contents, Delivery, DeliveryOptions, Entry, Page},
+    router::{Contents, Delivery, DeliveryOptions, Entry},
     storage::{Receiver, Record, Ticket},
 };
 
 /// From this much at once a connection counts as busy, and its mailbox keeps buffers with room.
 const BUSY_BYTES: usize = 4096;
-
-/// The retained messages of a new subscription, page by page.
-#[derive(Debug)]
-pub(super) struct RetainedWalk {
-    page: Page,
-    subscription: Subscription,
-}
-
-impl RetainedWalk {
-    pub(super) fn new(page: Page, subscription: Subscription) -> Self {
-        Self { page, subscription }
-    }
-
-    pub(super) fn filter(&self) -> &TopicFilter {
-        self.page.filter()
-    }
-}
 
 impl Connection {
     /// Moves into the output what may be sent now, in order: what must be sent again, what waits from before, retained

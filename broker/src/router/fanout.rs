@@ -56,6 +56,8 @@ pub struct Run<'a> {
     pub publisher: Option<MailboxId>,
     /// Since when their expiry intervals run.
     pub received_at: Instant,
+    /// Mailboxes that had no room for the run, and so get nothing of it.
+    pub refused: Vec<MailboxId>,
 }
 
 /// What became of a run.
@@ -65,7 +67,9 @@ pub struct Routed {
     pub receivers: usize,
     /// How many copies were dropped because a mailbox was full.
     pub dropped: u64,
-    /// Of those, what storage was told of, and must not be lost: the session, and which messages of the run.
+    /// How many more were not even tried, because of [`Run::refused`].
+    pub turned_away: u64,
+    /// Of the dropped ones, what storage was told of, and must not be lost: the session, and which messages of the run.
     pub refused: Vec<(MailboxId, Range<usize>)>,
     /// Older messages that had to make room.
     pub evicted: Vec<(MailboxId, Stamp)>,
@@ -97,6 +101,13 @@ impl Run<'_> {
                 .publishes
                 .first()
                 .is_none_or(|first| first.qos == publish.qos && first.retain == publish.retain)
+    }
+
+    /// The memory that its messages take once they are kept, in bytes.
+    pub fn bytes(&self) -> usize {
+        let each = self.topic.topic.len() + Message::OVERHEAD_BYTES;
+        let content = |publish: &Publish<'_>| publish.payload.len() + publish.properties.raw.len();
+        self.publishes.iter().map(|publish| each + content(publish)).sum()
     }
 
     /// Those who get the run's messages and for whom they must be kept.
@@ -231,6 +242,10 @@ impl Fanout {
         sending.routed.receivers += 1;
         let options = sending.run.options(target);
         let kept = mailbox.keeps(options.qos);
+        if sending.run.refused.contains(&mailbox.id()) {
+            sending.routed.turned_away += sending.run.publishes.len() as u64;
+            return;
+        }
         for _ in 0..RETRIES_MAX {
             let wire = mailbox.wire();
             let version = match wire {

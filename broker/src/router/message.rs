@@ -86,6 +86,9 @@ pub struct Draft<'a> {
 }
 
 impl Message {
+    /// What a message takes beside its topic, properties and payload, in bytes.
+    pub const OVERHEAD_BYTES: usize = size_of::<Self>();
+
     /// Copies a draft out of the buffers it borrows from.
     pub fn new(draft: &Draft<'_>, stamp: Stamp) -> Self {
         let (topic, properties, payload) = (draft.topic.as_bytes(), draft.properties, draft.payload);
@@ -161,7 +164,7 @@ impl Message {
 
     /// The memory it takes, near enough for limits, in bytes.
     pub fn size(&self) -> usize {
-        self.bytes.len() + size_of::<Self>()
+        self.bytes.len() + Self::OVERHEAD_BYTES
     }
 }
 

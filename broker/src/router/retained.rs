@@ -11,7 +11,7 @@ use std::{
 };
 
 use foldhash::fast::RandomState;
-use gaugeline_protocol::TopicFilter;
+use gaugeline_protocol::{TopicFilter, session::Subscription};
 use parking_lot::RwLock;
 
 use super::Message;
@@ -54,10 +54,19 @@ pub struct Page {
     after: Option<Box<str>>,
 }
 
-impl Page {
+/// The retained messages of a new subscription that are still to be sent, page by page.
+#[derive(Debug)]
+pub struct RetainedWalk {
+    /// Where it goes on.
+    pub page: Page,
+    /// How they are delivered.
+    pub subscription: Subscription,
+}
+
+impl RetainedWalk {
     /// What the walk looks for.
     pub fn filter(&self) -> &TopicFilter {
-        &self.filter
+        &self.page.filter
     }
 }
 

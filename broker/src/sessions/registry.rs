@@ -19,7 +19,7 @@ use tokio::sync::oneshot;
 use super::Seat;
 use crate::{
     auth::Identity,
-    router::{Delivery, Mailbox},
+    router::{Delivery, Mailbox, RetainedWalk},
 };
 
 /// Shards by client identifier: connects of different clients seldom meet.
@@ -41,6 +41,8 @@ pub struct Parked {
     pub session: Session<Delivery>,
     /// Where its messages wait.
     pub mailbox: Arc<Mailbox>,
+    /// The retained messages that its last connection had still to send.
+    pub walks: Vec<RetainedWalk>,
     /// When it ends; `None` is never.
     pub expires_at: Option<Instant>,
     /// A will that is published unless the client is back in time.

@@ -45,6 +45,9 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// Wakes the task once the ticket is durable. False if it is already.
     fn wait(&self, ticket: Ticket, waker: &Waker) -> bool;
 
+    /// How many bytes of records were taken and are not safe yet: they are in memory. Whoever brings more should wait.
+    fn pending_bytes(&self) -> usize;
+
     /// Whether anything is kept at all. If not, callers need not put records together.
     fn keeps(&self) -> bool;
 
@@ -70,6 +73,10 @@ impl Store for MemoryStore {
 
     fn wait(&self, _: Ticket, _: &Waker) -> bool {
         false
+    }
+
+    fn pending_bytes(&self) -> usize {
+        0
     }
 
     fn keeps(&self) -> bool {

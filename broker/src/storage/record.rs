@@ -117,3 +117,20 @@ pub struct Receiver {
     /// The identifiers of the subscriptions that matched.
     pub subscription_ids: Option<Arc<[u32]>>,
 }
+
+impl Record {
+    /// The memory it takes, near enough for limits, in bytes.
+    pub fn size(&self) -> usize {
+        let beside = match self {
+            Self::Messages { messages, receivers, .. } => {
+                messages.iter().map(|message| message.size()).sum::<usize>()
+                    + size_of_val(receivers.as_slice())
+            }
+            Self::Retained(message) => message.size(),
+            Self::Sent { messages, .. } => size_of_val(messages.as_slice()),
+            Self::Settled { messages, .. } => size_of_val(messages.as_slice()),
+            _ => 0,
+        };
+        size_of::<Self>() + beside
+    }
+}

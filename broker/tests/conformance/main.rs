@@ -30,6 +30,7 @@ macro_rules! scenarios {
 mod access;
 mod concurrency;
 mod connecting;
+mod delivery_options;
 mod ending;
 mod expiry;
 mod flow;

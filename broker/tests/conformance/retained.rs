@@ -1,6 +1,6 @@
 //! Retained messages: kept, replaced, removed, and when subscribers get them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use gaugeline_broker::metrics::DropReason;
 use gaugeline_protocol::{
@@ -8,7 +8,7 @@ use gaugeline_protocol::{
     packet::{Outgoing, RetainHandling, SubscribeFilter},
 };
 
-use crate::support::{Client, Server, Setup, filter, message};
+use crate::support::{Client, Server, Setup, clean, filter, kept, message, nonzero};
 
 scenarios! {
     every {
@@ -21,6 +21,8 @@ scenarios! {
         wildcards_find_retained_messages,
         retained_messages_come_before_later_ones,
         more_retained_messages_than_a_page_arrive,
+        retained_messages_keep_to_the_window,
+        a_kept_session_gets_the_rest_of_the_retained_messages_later,
         the_limit_of_retained_messages_holds,
         the_limit_of_retained_bytes_holds,
     }
@@ -187,6 +189,59 @@ async fn more_retained_messages_than_a_page_arrive(version: Version) {
         found.insert(publish.topic.to_owned(), String::from_utf8(publish.payload.to_vec()).unwrap());
     }
     assert_eq!(found, expected);
+    subscriber.expect_silence().await;
+}
+
+/// [MQTT-3.3.4-9]: and what is published meanwhile comes behind them.
+async fn retained_messages_keep_to_the_window(version: Version) {
+    let server = Setup::new().limits(|limits| limits.inflight_messages = 2).start().await;
+    let mut publisher = publisher(&server, version).await;
+    for number in 0..600 {
+        publisher.publish(QoS::AtLeastOnce, retained(&format!("t/{number}"), "x")).await;
+    }
+    let mut connect = clean(version, "subscriber");
+    connect.properties.receive_maximum = version.is_v5().then(|| nonzero(2));
+    let mut subscriber = Client::connect(&server, &connect).await;
+    subscriber.subscribe("t/+", QoS::AtLeastOnce).await;
+    publisher.publish(QoS::AtLeastOnce, message("t/later", "later")).await;
+    let mut found = 0;
+    while found < 600 {
+        let window = subscriber.collect().await;
+        assert!((1..=2).contains(&window.len()));
+        for publish in window {
+            assert!(publish.retain && publish.payload == b"x");
+            subscriber.settle(&publish).await;
+            found += 1;
+        }
+    }
+    subscriber.take("later").await;
+}
+
+/// The client does not subscribe again when its session is there, so nobody else would bring them.
+async fn a_kept_session_gets_the_rest_of_the_retained_messages_later(version: Version) {
+    let server = Setup::new().limits(|limits| limits.inflight_messages = 3).start().await;
+    let mut publisher = publisher(&server, version).await;
+    for number in 0..600 {
+        publisher.publish(QoS::AtLeastOnce, retained(&format!("t/{number}"), "x")).await;
+    }
+    let mut connect = kept(version, "subscriber");
+    connect.properties.receive_maximum = version.is_v5().then(|| nonzero(3));
+    let mut subscriber = Client::connect(&server, &connect).await;
+    subscriber.subscribe("t/+", QoS::AtLeastOnce).await;
+    let mut found = BTreeSet::new();
+    for _ in 0..4 {
+        for _ in 0..50 {
+            let publish = subscriber.take("x").await;
+            assert!(publish.retain);
+            found.insert(publish.topic);
+        }
+        subscriber.break_off().await;
+        server.until_online(1).await;
+        subscriber = Client::connect(&server, &connect).await;
+    }
+    while found.len() < 600 {
+        found.insert(subscriber.take("x").await.topic);
+    }
     subscriber.expect_silence().await;
 }
 

@@ -23,7 +23,7 @@ const QUIET: Duration = Duration::from_millis(100);
 const LOOK_INTERVAL: Duration = Duration::from_millis(10);
 
 /// Ends the demonstration, the other clients, the bridge and the broker, in this order.
-pub(super) async fn end(demo: Option<Demo>, bridge: Bridge, mut broker: Broker, consumer: &ClientId) {
+pub(super) async fn end(demo: Option<Demo>, bridge: Bridge, broker: Broker, consumer: &ClientId) {
     say("\nEnding in order; once more ends at once.");
     if let Some(demo) = demo {
         demo.stop().await;

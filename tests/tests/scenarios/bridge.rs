@@ -33,10 +33,13 @@ fn letter<'a>(letters: &'a [Value], topic: &str) -> &'a Value {
         .unwrap_or_else(|| panic!("{topic} is not in {letters:?}"))
 }
 
-/// Makes the bridge write to this InfluxDB.
+/// Makes the bridge write to this InfluxDB: replaces the section `[sink]`.
 fn use_influxd(home: &Home, influxd: &Influxd) {
-    let keys = format!("kind = \"influx1\"\nurl = \"{}\"\ndatabase = \"{DATABASE}\"", influxd.url());
-    home.replace("bridge.toml", "kind = \"file\"\ndirectory = \"telemetry\"", &keys);
+    let text = home.read("bridge.toml");
+    let (before, rest) = text.split_once("\n[sink]\n").unwrap();
+    let after = rest.find("\n[").map_or("", |next| &rest[next..]);
+    let keys = format!("kind = \"influx1\"\nurl = \"{}\"\ndatabase = \"{DATABASE}\"\n", influxd.url());
+    home.write("bridge.toml", &format!("{before}\n[sink]\n{keys}{after}"));
 }
 
 #[test]

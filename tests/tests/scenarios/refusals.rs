@@ -151,7 +151,7 @@ fn a_client_cannot_forge_a_log_line() {
     let forged = "x\n2026-01-01T00:00:00Z  INFO forged";
     let mut raw = Raw::connect(home.plain_port);
     raw.write(&connect_packet(4, forged, Some("no\nbody"), Some("x")));
-    raw.read_packet();
+    while raw.read_packet().is_some() {}
     let mut raw = log_in(&home, 4, forged, "sensor");
     raw.write(&publish_packet(4, 1, 1, "a/b\n2026-01-01T00:00:00Z  INFO forged", b"1"));
     raw.read_packet();
@@ -161,7 +161,8 @@ fn a_client_cannot_forge_a_log_line() {
     let ended = broker.terminate().successful();
     let forged = ended.stderr.lines().filter(|line| line.starts_with("2026-01-01")).collect::<Vec<_>>();
     assert_eq!(forged, Vec::<&str>::new(), "{}", ended.stderr);
-    assert_eq!(ended.stderr.matches("WARN").count(), 3, "{}", ended.stderr);
+    let refusals = ended.stderr.lines().filter(|line| line.contains("WARN") && line.contains("2026-01-01"));
+    assert_eq!(refusals.count(), 3, "{}", ended.stderr);
 }
 
 /// `gaugeline pub` and `gaugeline sub` say what happened, with the exit status for it.

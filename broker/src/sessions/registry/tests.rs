@@ -42,6 +42,7 @@ fn session(number: u64) -> Box<Parked> {
     Box::new(Parked {
         session: Session::new(negotiated, crate::clock::now()),
         mailbox: Arc::new(Mailbox::new(MailboxId::from_number(number), identity, options, limits, total)),
+        walks: Vec::new(),
         expires_at: None,
         will: None,
     })

@@ -235,6 +235,10 @@ impl Store for SegmentLog {
         self.queue.wait(ticket.position(), waker)
     }
 
+    fn pending_bytes(&self) -> usize {
+        self.queue.pending_bytes()
+    }
+
     fn keeps(&self) -> bool {
         true
     }

@@ -2,7 +2,7 @@
 //! woken. One short mutex; nothing is woken and nothing is written while it is held.
 
 use std::{
-    sync::atomic::{AtomicU64, Ordering},
+    sync::atomic::{AtomicU64, AtomicUsize, Ordering},
     task::Waker,
     time::{Duration, Instant},
 };
@@ -26,11 +26,16 @@ pub(super) struct Queue {
     work: Condvar,
     /// The highest ticket that is safe. Written under the lock, read without it.
     durable: AtomicU64,
+    /// The bytes of what was appended and is not safe. Written under the lock, read without it.
+    pending_bytes: AtomicUsize,
 }
 
 #[derive(Debug, Default)]
 struct Inner {
     records: Vec<Record>,
+    bytes: usize,
+    /// Of what the writer has taken and not made safe.
+    taken_bytes: usize,
     /// When the first of them was appended.
     first_at: Option<Instant>,
     /// How many were ever appended: the ticket of the last one.
@@ -75,6 +80,8 @@ impl Queue {
         if inner.abandoned {
             return ticket;
         }
+        inner.bytes += record.size();
+        self.pending_bytes.store(inner.bytes + inner.taken_bytes, Ordering::Relaxed);
         inner.records.push(record);
         let notify = match inner.records.len() {
             1 => {
@@ -92,6 +99,10 @@ impl Queue {
 
     pub(super) fn durable(&self) -> u64 {
         self.durable.load(Ordering::Acquire)
+    }
+
+    pub(super) fn pending_bytes(&self) -> usize {
+        self.pending_bytes.load(Ordering::Relaxed)
     }
 
     pub(super) fn wait(&self, ticket: u64, waker: &Waker) -> bool {
@@ -122,6 +133,7 @@ impl Queue {
                 std::mem::swap(&mut inner.records, records);
                 inner.first_at = None;
                 inner.taken = inner.appended;
+                inner.taken_bytes += std::mem::take(&mut inner.bytes);
                 return Work::Write(inner.taken);
             }
             if inner.closing {
@@ -143,6 +155,10 @@ impl Queue {
     pub(super) fn advance(&self, durable: u64) {
         let mut inner = self.inner.lock();
         self.durable.store(durable, Ordering::Release);
+        if durable >= inner.taken {
+            inner.taken_bytes = 0;
+            self.pending_bytes.store(inner.bytes, Ordering::Relaxed);
+        }
         let woken = inner.waiters.take(durable);
         drop(inner);
         for waker in woken {

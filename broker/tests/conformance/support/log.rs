@@ -1,6 +1,9 @@
 //! What the broker logs, to be asked by tests.
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{Arc, Once},
+};
 
 use parking_lot::Mutex;
 use tracing::{
@@ -26,8 +29,9 @@ pub(crate) struct Line {
 
 impl Log {
     pub(crate) fn capture() -> Self {
+        listen_everywhere();
         let lines = Arc::new(Mutex::new(Vec::new()));
-        let guard = tracing::subscriber::set_default(Collector(Arc::clone(&lines)));
+        let guard = tracing::subscriber::set_default(Collector { lines: Some(Arc::clone(&lines)) });
         Self { lines, _guard: guard }
     }
 
@@ -52,7 +56,18 @@ impl Line {
     }
 }
 
-struct Collector(Arc<Mutex<Vec<Line>>>);
+/// With one subscriber alone, `tracing` asks only the thread that comes first to a line whether anybody wants it, and
+/// remembers the answer for all threads: another test, which captures nothing, would silence this one. So there is
+/// always a second one, which wants everything and keeps nothing.
+fn listen_everywhere() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| tracing::subscriber::set_global_default(Collector { lines: None }).unwrap());
+}
+
+struct Collector {
+    /// `None`: not kept.
+    lines: Option<Arc<Mutex<Vec<Line>>>>,
+}
 
 impl Subscriber for Collector {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
@@ -68,9 +83,10 @@ impl Subscriber for Collector {
     fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
 
     fn event(&self, event: &Event<'_>) {
+        let Some(lines) = &self.lines else { return };
         let mut line = Line { level: *event.metadata().level(), message: String::new(), fields: Vec::new() };
         event.record(&mut line);
-        self.0.lock().push(line);
+        lines.lock().push(line);
     }
 
     fn enter(&self, _: &span::Id) {}

@@ -67,6 +67,11 @@ impl Setup {
         self
     }
 
+    pub(crate) fn delivery(mut self, change: impl FnOnce(&mut DeliveryConfig)) -> Self {
+        change(&mut self.config.delivery);
+        self
+    }
+
     pub(crate) fn store(mut self, store: Arc<dyn Store>) -> Self {
         self.store = store;
         self

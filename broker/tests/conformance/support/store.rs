@@ -77,6 +77,10 @@ impl Store for HeldStore {
         waits
     }
 
+    fn pending_bytes(&self) -> usize {
+        0
+    }
+
     fn keeps(&self) -> bool {
         true
     }
