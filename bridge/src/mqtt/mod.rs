@@ -462,7 +462,7 @@ impl Output {
     }
 
     /// Writes some bytes, or flushes once all are written. Dropping the future loses nothing.
-    async fn write(&mut self, writer: &mut (impl AsyncWrite + Unpin)) -> std::io::Result<()> {
+    async fn write(&mut self, writer: &mut (impl AsyncWrite + Unpin)) -> io::Result<()> {
         if self.bytes.is_empty() {
             writer.flush().await?;
             self.unflushed = false;
@@ -470,7 +470,7 @@ impl Output {
         }
         self.unflushed = true;
         match writer.write_buf(&mut self.bytes).await? {
-            0 => Err(std::io::ErrorKind::WriteZero.into()),
+            0 => Err(io::ErrorKind::WriteZero.into()),
             _ => Ok(()),
         }
     }
