@@ -47,7 +47,8 @@ fn build() -> PathBuf {
     let target = built.parent().unwrap();
     let mut command = Command::new(env!("CARGO"));
     command.current_dir(requirement::repository()).env("CARGO_TARGET_DIR", target);
-    command.args(["build", "--quiet", "--package", "gaugeline", "--bin", "gaugeline"]);
+    // The whole workspace decides which features the dependencies have: so they need not be built again.
+    command.args(["build", "--quiet", "--workspace", "--bin", "gaugeline"]);
     if built.file_name().is_some_and(|name| name == "release") {
         command.arg("--release");
     }

@@ -212,3 +212,24 @@ fn layers() {
         }
     }
 }
+
+/// What the documents point at is there.
+#[test]
+fn documents_name_files_that_exist() {
+    let mut findings = Vec::new();
+    for source in sources(&["md"]).into_iter().filter(|source| !source.path.ends_with("CHANGELOG.md")) {
+        // Every second part stands between backticks.
+        let quoted = source.text.split('`').skip(1).step_by(2);
+        let is_ours = |text: &&str| {
+            let first = text.split('/').next().unwrap_or_default();
+            text.contains('/') && TOP_LEVEL.contains(&first) && !text.contains([' ', '*', '<', '\n'])
+        };
+        for path in quoted.filter(is_ours) {
+            // `NAME.rs` stands for any.
+            if !path.contains("NAME") && !repository().join(path).exists() {
+                findings.push(format!("{}: {path}", source.path.display()));
+            }
+        }
+    }
+    expect_none("a document names what exists", findings);
+}

@@ -12,6 +12,7 @@ mod delivery;
 mod demo;
 mod influx_apis;
 mod init;
+mod load;
 mod mosquitto_files;
 mod outage;
 mod refusals;
