@@ -89,7 +89,7 @@ impl Hub {
         for message in recovered.retained {
             // Over the limit only if it was lowered since: then the rest is not retained any more.
             if hub.router.retained().insert(Arc::clone(&message)).is_err() {
-                hub.metrics.messages_dropped.inc(DropReason::RetainedFull);
+                hub.metrics.count_drops(DropReason::RetainedFull, None, Some(message.topic()), 1);
                 hub.store.append(Record::RetainedRemoved(message.topic().into()));
             }
         }
@@ -217,7 +217,7 @@ impl Hub {
         match self.router.retained().insert(Arc::clone(&message)) {
             Ok(()) => Ok(self.store.append(Record::Retained(message))),
             Err(_) => {
-                self.metrics.messages_dropped.inc(DropReason::RetainedFull);
+                self.metrics.count_drops(DropReason::RetainedFull, None, Some(topic), 1);
                 Err(ReasonCode::QuotaExceeded)
             }
         }
@@ -237,7 +237,10 @@ impl Hub {
         let last = messages.clone();
         let routed = fanout.send(run, messages, &shares, || self.stamp());
         if !routed.evicted.is_empty() {
-            self.metrics.messages_dropped.inc_by(DropReason::QueueFull, routed.evicted.len() as u64);
+            for (mailbox, count) in &routed.evictions {
+                let client = mailbox.identity().client_id.as_str();
+                self.metrics.count_drops(DropReason::QueueFull, Some(client), Some(&run.topic.topic), *count);
+            }
             for &(session, oldest) in &routed.evicted {
                 self.store.append(Record::Settled { session, messages: vec![oldest] });
             }
@@ -286,13 +289,12 @@ impl Hub {
         (Some(messages), ticket)
     }
 
-    /// Those for whom the run's messages must be kept. Who has no room is noted in the run: nothing is written to the disk
-    /// only to be taken back.
+    /// Those for whom the run's messages must be kept. Who has no room even for the first one is noted in the run: a flood
+    /// at a full queue is not written to the disk only to be taken back.
     fn keepers_with_room(&self, run: &mut Run<'_>) -> Vec<Receiver> {
-        let count = run.publishes.len();
-        let bytes = run.bytes();
+        let bytes = run.first_message_bytes();
         let (with_room, full): (Vec<_>, Vec<_>) =
-            run.keepers().partition(|to| to.mailbox.has_room_for(count, bytes, to.options.qos));
+            run.keepers().partition(|to| to.mailbox.has_room_for(bytes, to.options.qos));
         run.refused.extend(full.iter().map(|to| to.mailbox.id()));
         with_room.iter().map(receiver).collect()
     }
@@ -300,7 +302,10 @@ impl Hub {
     fn count_drops(&self, run: &Run<'_>, routed: &Routed, messages: Option<&[Arc<Message>]>) {
         let best_effort = run.publishes.first().is_some_and(|publish| publish.qos == QoS::AtMostOnce);
         let reason = if best_effort { DropReason::SlowConsumer } else { DropReason::QueueFull };
-        self.metrics.messages_dropped.inc_by(reason, routed.dropped + routed.turned_away);
+        for (mailbox, count) in &routed.losses {
+            let client = mailbox.identity().client_id.as_str();
+            self.metrics.count_drops(reason, Some(client), Some(&run.topic.topic), *count);
+        }
         for (session, range) in &routed.refused {
             let refused = messages.and_then(|messages| messages.get(range.clone())).unwrap_or_default();
             let messages = refused.iter().map(|message| message.stamp()).collect();
@@ -334,7 +339,7 @@ impl Hub {
             refused: Vec::new(),
         };
         if !run.topic.write.allowed {
-            self.metrics.messages_dropped.inc(DropReason::AclWill);
+            self.metrics.count_drops(DropReason::AclWill, Some(identity.client_id.as_str()), Some(topic), 1);
             crate::log::refused(identity, format_args!("its will: it may not write {topic}"));
             return;
         }
@@ -358,7 +363,8 @@ impl Hub {
             self.store.append(Record::SessionEnded { session: parked.mailbox.id() });
         }
         let waited = parked.mailbox.close() + parked.session.inflight();
-        self.metrics.messages_dropped.inc_by(DropReason::SessionEnded, waited as u64);
+        let client = parked.mailbox.identity().client_id.as_str();
+        self.metrics.count_drops(DropReason::SessionEnded, Some(client), None, waited as u64);
         if let Some(pending) = parked.will {
             self.publish_will(&parked.mailbox, &pending, now);
         }

@@ -4,6 +4,7 @@
 //! no lookup. Connections count in plain integers and add them here once per read batch. Every value of a label is exported
 //! from the start, at zero.
 
+mod drops;
 mod reason;
 
 use std::{
@@ -24,6 +25,7 @@ use prometheus_client::{
     registry::Registry,
 };
 
+use drops::Drops;
 pub use reason::{CloseReason, DropReason, QosLabel, Reason, RefusalReason, Reload};
 
 /// One counter for each value of a label.
@@ -105,6 +107,7 @@ pub struct Metrics {
     pub rules_reloads: CounterBy<Reload>,
     /// Messages that did not reach someone, by reason.
     pub messages_dropped: CounterBy<DropReason>,
+    drops: Drops,
     /// Messages that nobody subscribed to. Not a loss.
     pub messages_without_subscriber: Counter,
     /// Sessions with a connection.
@@ -153,6 +156,9 @@ impl Metrics {
             b.counters("rules_reloads", "Changes of the password file and the ACL file", "result");
         let messages_dropped =
             b.counters("messages_dropped", "Messages that did not reach someone or were not taken", "reason");
+        let drops = Drops::default();
+        let help = "messages_dropped once more, by client and by the first level of the topic";
+        b.registry.register("messages_dropped_by_client", help, drops.family());
         let messages_without_subscriber =
             b.counter("messages_without_subscriber", "Messages that nobody subscribed to");
         let sessions_online = b.gauge("sessions_online", "Sessions with a connection");
@@ -188,6 +194,7 @@ impl Metrics {
             subscribes_denied,
             rules_reloads,
             messages_dropped,
+            drops,
             messages_without_subscriber,
             sessions_online,
             sessions_offline,
@@ -290,6 +297,17 @@ impl Metrics {
             if sent > 0 {
                 self.messages_sent.inc_by(qos, sent);
             }
+        }
+    }
+}
+
+impl Metrics {
+    /// Counts messages that did not reach `client`, or were not taken from it; `None` if nobody in particular lost them, or
+    /// their topics are not known.
+    pub fn count_drops(&self, reason: DropReason, client: Option<&str>, topic: Option<&str>, count: u64) {
+        if count > 0 {
+            self.messages_dropped.inc_by(reason, count);
+            self.drops.count(reason, client.unwrap_or(drops::NONE), topic.unwrap_or(drops::NONE), count);
         }
     }
 }

@@ -9,6 +9,7 @@ mod clock;
 mod failure;
 mod files;
 mod files_open;
+mod health;
 mod init;
 mod logging;
 mod output;
@@ -42,6 +43,7 @@ enum Command {
     Broker(broker::Arguments),
     Bridge(bridge::Arguments),
     Check(check::Arguments),
+    Health(health::Arguments),
     Passwd(passwd::Arguments),
     Pub(Box<publish::Arguments>),
     Sub(Box<subscribe::Arguments>),
@@ -59,6 +61,7 @@ fn main() -> ExitCode {
         Command::Bridge(arguments) => bridge::run(&arguments, &logging),
         Command::Init(arguments) => init::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
+        Command::Health(arguments) => health::run(&arguments),
         Command::Passwd(arguments) => passwd::run(&arguments),
         Command::Pub(arguments) => run_client(&logging, publish::run(&arguments)),
         Command::Sub(arguments) => run_client(&logging, subscribe::run(&arguments)),

@@ -97,7 +97,12 @@ impl Connection {
         let lost = self.mailbox.set_wire(Wire::Offline);
         self.return_backlog();
         let hub = Arc::clone(&self.hub);
-        hub.metrics.messages_dropped.inc_by(DropReason::SessionEnded, lost as u64);
+        hub.metrics.count_drops(
+            DropReason::SessionEnded,
+            Some(self.identity.client_id.as_str()),
+            None,
+            lost as u64,
+        );
         let negotiated = self.session.negotiated();
         let (client_id, expiry) = (negotiated.client_id.clone(), negotiated.session_expiry_seconds);
         let persistent = negotiated.is_persistent();

@@ -145,7 +145,8 @@ impl Connection {
     /// could only be cut off otherwise [MQTT-3.3.5-2 of 3.1.1]. Logged once while nothing changes.
     fn deny(&mut self, publish: &Publish<'_>, topic: &CachedTopic, fresh: bool) {
         self.hub.metrics.publishes_denied.inc();
-        self.hub.metrics.messages_dropped.inc(DropReason::AclWrite);
+        let client = self.identity.client_id.as_str();
+        self.hub.metrics.count_drops(DropReason::AclWrite, Some(client), Some(&topic.topic), 1);
         if fresh {
             log::refused(&self.identity, format_args!("publish: it may not write {}", topic.topic));
         }

@@ -151,7 +151,8 @@ impl Connection {
     }
 
     fn give_up(&mut self, delivery: &Delivery, reason: DropReason) {
-        self.hub.metrics.messages_dropped.inc(reason);
+        let (client, topic) = (self.identity.client_id.as_str(), delivery.message.topic());
+        self.hub.metrics.count_drops(reason, Some(client), Some(topic), 1);
         if self.mailbox.keeps(delivery.qos) {
             self.settled.push(delivery.message.stamp());
         }
@@ -250,7 +251,8 @@ impl Connection {
             })
             .collect::<Vec<_>>();
         let lost = before.saturating_sub(kept.len());
-        self.hub.metrics.messages_dropped.inc_by(DropReason::SessionEnded, lost as u64);
+        let client = self.identity.client_id.as_str();
+        self.hub.metrics.count_drops(DropReason::SessionEnded, Some(client), None, lost as u64);
         self.mailbox.put_back(kept.into_iter());
         self.out = BytesMut::new();
     }

@@ -56,7 +56,7 @@ pub struct Run<'a> {
     pub publisher: Option<MailboxId>,
     /// Since when their expiry intervals run.
     pub received_at: Instant,
-    /// Mailboxes that had no room for the run, and so get nothing of it.
+    /// Mailboxes that had no room even for its first message, and so get nothing of it.
     pub refused: Vec<MailboxId>,
 }
 
@@ -73,6 +73,19 @@ pub struct Routed {
     pub refused: Vec<(MailboxId, Range<usize>)>,
     /// Older messages that had to make room.
     pub evicted: Vec<(MailboxId, Stamp)>,
+    /// Who lost how many messages of the run, for the metrics.
+    pub losses: Vec<(Arc<Mailbox>, u64)>,
+    /// Who lost how many older messages, for the metrics.
+    pub evictions: Vec<(Arc<Mailbox>, u64)>,
+}
+
+impl Routed {
+    fn note_evictions(&mut self, mailbox: &Arc<Mailbox>, evicted_before: usize) {
+        let count = self.evicted.len() - evicted_before;
+        if count > 0 {
+            self.evictions.push((Arc::clone(mailbox), count as u64));
+        }
+    }
 }
 
 /// Someone that a run is delivered to, and how.
@@ -103,11 +116,10 @@ impl Run<'_> {
                 .is_none_or(|first| first.qos == publish.qos && first.retain == publish.retain)
     }
 
-    /// The memory that its messages take once they are kept, in bytes.
-    pub fn bytes(&self) -> usize {
-        let each = self.topic.topic.len() + Message::OVERHEAD_BYTES;
+    /// The memory that its first message takes once it is kept, in bytes.
+    pub fn first_message_bytes(&self) -> usize {
         let content = |publish: &Publish<'_>| publish.payload.len() + publish.properties.raw.len();
-        self.publishes.iter().map(|publish| each + content(publish)).sum()
+        self.topic.topic.len() + Message::OVERHEAD_BYTES + self.publishes.first().map_or(0, content)
     }
 
     /// Those who get the run's messages and for whom they must be kept.
@@ -243,7 +255,9 @@ impl Fanout {
         let options = sending.run.options(target);
         let kept = mailbox.keeps(options.qos);
         if sending.run.refused.contains(&mailbox.id()) {
-            sending.routed.turned_away += sending.run.publishes.len() as u64;
+            let count = sending.run.publishes.len() as u64;
+            sending.routed.turned_away += count;
+            sending.routed.losses.push((Arc::clone(mailbox), count));
             return;
         }
         for _ in 0..RETRIES_MAX {
@@ -268,7 +282,9 @@ impl Fanout {
         }
         sending.messages();
         let Sending { messages: Some(messages), routed, .. } = sending else { return };
+        let before = routed.evicted.len();
         let pushed = mailbox.push_messages(messages, &options, &mut self.wakers, &mut routed.evicted);
+        routed.note_evictions(mailbox, before);
         self.account(mailbox, pushed, kept.then_some(messages.len()), routed);
     }
 
@@ -278,7 +294,9 @@ impl Fanout {
         sending.messages();
         let Sending { messages: Some(messages), routed, .. } = sending else { return };
         let Some(message) = messages.get(*message..=*message) else { return };
+        let before = routed.evicted.len();
         let pushed = mailbox.push_messages(message, options, &mut self.wakers, &mut routed.evicted);
+        routed.note_evictions(mailbox, before);
         let kept_until = mailbox.keeps(options.qos).then_some(share.message + 1);
         self.account(mailbox, pushed, kept_until, routed);
     }
@@ -293,6 +311,7 @@ impl Fanout {
     ) {
         if pushed.dropped > 0 {
             routed.dropped += u64::from(pushed.dropped);
+            routed.losses.push((Arc::clone(mailbox), u64::from(pushed.dropped)));
             routed.refused.extend(
                 kept_until.map(|end| (mailbox.id(), end.saturating_sub(pushed.dropped as usize)..end)),
             );

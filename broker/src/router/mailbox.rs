@@ -301,12 +301,12 @@ impl Mailbox {
         self.total.update(std::mem::replace(&mut state.counted, now), now);
     }
 
-    /// Whether so many messages of this QoS, of so many bytes together, would be taken now.
-    pub fn has_room_for(&self, messages: usize, bytes: usize, qos: QoS) -> bool {
+    /// Whether a message of this QoS, of so many bytes, would be taken now.
+    pub fn has_room_for(&self, bytes: usize, qos: QoS) -> bool {
         if self.options.overflow == Overflow::DropOldest && qos != QoS::AtMostOnce {
             return true;
         }
-        !self.lacks_room_for(&self.state.lock(), bytes, messages, qos)
+        !self.lacks_room_for(&self.state.lock(), bytes, 1, qos)
     }
 
     /// Drops the oldest deliveries until a message of this size has room, or nothing is left to drop.

@@ -4,6 +4,7 @@
 //! is there, so that a run that was cut short can be repeated and an edited file stays edited.
 
 mod accounts;
+mod bridge_config;
 mod pki;
 mod report;
 mod templates;
@@ -30,7 +31,8 @@ const PKI_MODE: u32 = 0o755;
 
 const EXAMPLES: &str = "\
 Examples:
-  gaugeline init /srv/gaugeline --name mqtt.example.org --name 192.0.2.7
+  gaugeline init /srv/gaugeline --name mqtt.example.org,192.0.2.7
+  gaugeline init /srv/gaugeline --influx http://127.0.0.1:8086 --db telemetry
   gaugeline broker -c /srv/gaugeline/broker.toml
 
 Creates broker.toml, bridge.toml, passwd, acl, a private certificate authority with the broker's certificate
@@ -45,15 +47,17 @@ pub(crate) struct Arguments {
     /// Directory to create or complete
     #[arg(value_name = "DIR")]
     directory: PathBuf,
-    /// A further DNS name or IP address of this machine for the broker's certificate (repeatable); localhost,
-    /// 127.0.0.1, ::1 and the host's name are always in it
-    #[arg(long = "name", value_name = "NAME", value_parser = HostName::new)]
+    /// A further DNS name or IP address of this machine for the broker's certificate (repeatable, or with commas);
+    /// localhost, 127.0.0.1, ::1 and the host's name are always in it
+    #[arg(long = "name", value_name = "NAME", value_parser = HostName::new, value_delimiter = ',')]
     names: Vec<HostName>,
+    #[command(flatten)]
+    bridge: bridge_config::Arguments,
 }
 
 /// Runs the subcommand.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let report = complete(&arguments.directory, &arguments.names)?;
+    let report = create(&arguments.directory, &arguments.names, &arguments.bridge)?;
     let directory = arguments.directory.display();
     say(report);
     say(format_args!(
@@ -66,6 +70,15 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
 
 /// Creates what is missing in a data directory. `names` are added to those that every machine has.
 pub(crate) fn complete(directory: &Path, names: &[HostName]) -> Result<Report, Failure> {
+    create(directory, names, &bridge_config::Arguments::default())
+}
+
+fn create(
+    directory: &Path,
+    names: &[HostName],
+    bridge: &bridge_config::Arguments,
+) -> Result<Report, Failure> {
+    let bridge_toml = bridge.text()?;
     for (path, mode) in [("pki", PKI_MODE), ("secrets", SECRETS_MODE)] {
         let path = directory.join(path);
         files::create_directory(&path, mode)
@@ -77,7 +90,7 @@ pub(crate) fn complete(directory: &Path, names: &[HostName]) -> Result<Report, F
     pki::complete(&mut report, &certificate_names(&required), &required, clock::time_of_day())?;
     report.create("acl", files::PUBLIC, templates::ACL.as_bytes())?;
     report.create(BROKER_CONFIG, files::PUBLIC, templates::BROKER_TOML.as_bytes())?;
-    report.create(BRIDGE_CONFIG, files::PUBLIC, templates::BRIDGE_TOML.as_bytes())?;
+    report.create(BRIDGE_CONFIG, files::PUBLIC, bridge_toml.as_bytes())?;
     Ok(report)
 }
 

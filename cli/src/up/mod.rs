@@ -64,8 +64,8 @@ pub(crate) struct Arguments {
     /// Start 20 simulated sensors
     #[arg(long)]
     demo: bool,
-    /// As for `init`: a further name of this machine for the broker's certificate (repeatable)
-    #[arg(long = "name", value_name = "NAME", value_parser = HostName::new)]
+    /// As for `init`: a further name of this machine for the broker's certificate (repeatable, or with commas)
+    #[arg(long = "name", value_name = "NAME", value_parser = HostName::new, value_delimiter = ',')]
     names: Vec<HostName>,
     #[command(flatten)]
     destination: destination::Arguments,

@@ -1,0 +1,148 @@
+//! The text of a new `bridge.toml`: the sample, with other addresses where the user gave some.
+
+use gaugeline_bridge::config::{BrokerUrl, InfluxApi, InfluxConfig};
+
+use super::templates;
+use crate::failure::Failure;
+
+/// Where a new `bridge.toml` sends the bridge. A file that is there is the user's and not changed.
+#[derive(Debug, Clone, Default, clap::Args)]
+#[group(skip)]
+pub(crate) struct Arguments {
+    /// Where the bridge finds the broker; mqtts://localhost:8883 unless given
+    #[arg(long, value_name = "URL", help_heading = "What a new bridge.toml says")]
+    bridge_url: Option<BrokerUrl>,
+    /// Write to the InfluxDB 1 at this address, instead of to files
+    #[arg(long, value_name = "URL", requires = "db", help_heading = "What a new bridge.toml says")]
+    influx: Option<String>,
+    /// The database in it; the bridge creates it if it is missing
+    #[arg(long, value_name = "NAME", requires = "influx", help_heading = "What a new bridge.toml says")]
+    db: Option<String>,
+}
+
+/// What the sample says, and these arguments replace.
+const URL_LINE: &str = "\nurl = \"mqtts://localhost:8883\"\n";
+const SINK_HEADER: &str = "\n[sink]\n";
+const PARAGRAPH_END: &str = "\n\n";
+
+impl Arguments {
+    /// The file.
+    pub(super) fn text(&self) -> Result<String, Failure> {
+        let mut text = templates::BRIDGE_TOML.to_owned();
+        if let Some(url) = &self.bridge_url {
+            let line = format!("\nurl = {}\n", quoted(&url.to_string()));
+            text = replaced(&text, URL_LINE, "", &line)?;
+        }
+        if let (Some(url), Some(database)) = (&self.influx, &self.db) {
+            let sink = format!(
+                "{SINK_HEADER}kind = \"influx1\"\nurl = {}\ndatabase = {}\ncreate_database = true{PARAGRAPH_END}",
+                quoted(&checked(url, database)?),
+                quoted(database)
+            );
+            text = replaced(&text, SINK_HEADER, PARAGRAPH_END, &sink)?;
+        }
+        Ok(text)
+    }
+}
+
+/// The address, if the bridge would accept it.
+fn checked(url: &str, database: &str) -> Result<String, Failure> {
+    let api = InfluxApi::V1 {
+        database: database.to_owned(),
+        retention_policy: None,
+        login: None,
+        create_database: true,
+    };
+    InfluxConfig::new(url, api).map_err(|error| Failure::usage(format!("--influx: {error}")))?;
+    Ok(url.to_owned())
+}
+
+/// The text with something else in place of what reaches from `start` to the `end` after it, both included.
+fn replaced(text: &str, start: &str, end: &str, by: &str) -> Result<String, Failure> {
+    let found = text
+        .split_once(start)
+        .and_then(|(before, rest)| rest.split_once(end).map(|(_, after)| format!("{before}{by}{after}")));
+    found.ok_or_else(|| Failure::failed(format!("the sample of bridge.toml has no {start:?}")))
+}
+
+/// A string as TOML writes it.
+fn quoted(text: &str) -> String {
+    toml::Value::from(text).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+    use gaugeline_bridge::config::SinkConfig;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Line {
+        #[command(flatten)]
+        arguments: Arguments,
+    }
+
+    fn text(words: &[&str]) -> Result<String, String> {
+        let line = Line::try_parse_from(["init"].iter().chain(words)).map_err(|error| error.to_string())?;
+        line.arguments.text().map_err(|failure| failure.to_string())
+    }
+
+    /// The configuration that the bridge reads from it.
+    fn config(words: &[&str]) -> gaugeline_bridge::Config {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("bridge.toml");
+        std::fs::write(&path, text(words).unwrap()).unwrap();
+        gaugeline_bridge::Config::load(&path).unwrap()
+    }
+
+    #[test]
+    fn without_arguments_it_is_the_sample() {
+        assert_eq!(text(&[]).unwrap(), templates::BRIDGE_TOML);
+    }
+
+    #[test]
+    fn the_bridge_reads_back_what_was_given() {
+        let given = config(&[
+            "--bridge-url",
+            "mqtts://broker",
+            "--influx",
+            "http://influxdb:8086",
+            "--db",
+            "a \"b\\",
+        ]);
+        assert_eq!(given.mqtt.url.to_string(), "mqtts://broker:8883");
+        let SinkConfig::Influx(influx) = given.sink else { panic!("{:?}", given.sink) };
+        assert_eq!(influx.url.as_str(), "http://influxdb:8086/");
+        let InfluxApi::V1 { database, login: None, create_database: true, .. } = influx.api else {
+            panic!("{:?}", influx.api)
+        };
+        assert_eq!(database, "a \"b\\");
+    }
+
+    #[test]
+    fn each_argument_changes_its_own_part_only() {
+        let sample = config(&[]);
+        let url = config(&["--bridge-url", "mqtt://[::1]:1884"]);
+        assert_eq!(url.mqtt.url.to_string(), "mqtt://[::1]:1884");
+        assert!(matches!(url.sink, SinkConfig::Files(_)));
+        assert_eq!(url.rules.len(), sample.rules.len());
+        let influx = text(&["--influx", "http://a", "--db", "b"]).unwrap();
+        let removed: Vec<_> = templates::BRIDGE_TOML.lines().filter(|line| !influx.contains(line)).collect();
+        assert_eq!(removed.len(), 4, "the sink's own lines: {removed:?}");
+    }
+
+    #[test]
+    fn what_the_bridge_would_refuse_is_refused() {
+        for (words, part) in [
+            (&["--bridge-url", "broker:8883"][..], "not of the form mqtts://HOST:PORT"),
+            (&["--influx", "influxdb:8086", "--db", "a"], "--influx: `influxdb:8086` is not of the form"),
+            (&["--influx", "http://user:secret@a", "--db", "a"], "is not of the form"),
+            (&["--influx", "http://a"], "--db <NAME>"),
+            (&["--db", "a"], "--influx <URL>"),
+        ] {
+            let error = text(words).unwrap_err();
+            assert!(error.contains(part), "{words:?}: {error}");
+        }
+    }
+}
