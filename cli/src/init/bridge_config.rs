@@ -30,6 +30,11 @@ impl Arguments {
     pub(super) fn text(&self) -> Result<String, Failure> {
         let mut text = templates::BRIDGE_TOML.to_owned();
         if let Some(url) = &self.bridge_url {
+            if !url.tls {
+                return Err(Failure::usage(format!(
+                    "--bridge-url {url}: expected mqtts://HOST:PORT, for the file names the authority to trust"
+                )));
+            }
             let line = format!("\nurl = {}\n", quoted(&url.to_string()));
             text = replaced(&text, URL_LINE, "", &line)?;
         }
@@ -76,6 +81,7 @@ mod tests {
     use gaugeline_bridge::config::SinkConfig;
 
     use super::*;
+    use crate::init;
 
     #[derive(Debug, Parser)]
     struct Line {
@@ -83,17 +89,20 @@ mod tests {
         arguments: Arguments,
     }
 
-    fn text(words: &[&str]) -> Result<String, String> {
+    fn arguments(words: &[&str]) -> Result<Arguments, String> {
         let line = Line::try_parse_from(["init"].iter().chain(words)).map_err(|error| error.to_string())?;
-        line.arguments.text().map_err(|failure| failure.to_string())
+        Ok(line.arguments)
     }
 
-    /// The configuration that the bridge reads from it.
+    fn text(words: &[&str]) -> Result<String, String> {
+        arguments(words)?.text().map_err(|failure| failure.to_string())
+    }
+
+    /// What the bridge reads in a new directory.
     fn config(words: &[&str]) -> gaugeline_bridge::Config {
         let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("bridge.toml");
-        std::fs::write(&path, text(words).unwrap()).unwrap();
-        gaugeline_bridge::Config::load(&path).unwrap()
+        init::create(directory.path(), &[], &arguments(words).unwrap()).unwrap();
+        gaugeline_bridge::Config::load(&directory.path().join(init::BRIDGE_CONFIG)).unwrap()
     }
 
     #[test]
@@ -123,8 +132,8 @@ mod tests {
     #[test]
     fn each_argument_changes_its_own_part_only() {
         let sample = config(&[]);
-        let url = config(&["--bridge-url", "mqtt://[::1]:1884"]);
-        assert_eq!(url.mqtt.url.to_string(), "mqtt://[::1]:1884");
+        let url = config(&["--bridge-url", "mqtts://[::1]:1884"]);
+        assert_eq!(url.mqtt.url.to_string(), "mqtts://[::1]:1884");
         assert!(matches!(url.sink, SinkConfig::Files(_)));
         assert_eq!(url.rules.len(), sample.rules.len());
         let influx = text(&["--influx", "http://a", "--db", "b"]).unwrap();
@@ -136,6 +145,7 @@ mod tests {
     fn what_the_bridge_would_refuse_is_refused() {
         for (words, part) in [
             (&["--bridge-url", "broker:8883"][..], "not of the form mqtts://HOST:PORT"),
+            (&["--bridge-url", "mqtt://broker"], "--bridge-url mqtt://broker:1883: expected mqtts://"),
             (&["--influx", "influxdb:8086", "--db", "a"], "--influx: `influxdb:8086` is not of the form"),
             (&["--influx", "http://user:secret@a", "--db", "a"], "is not of the form"),
             (&["--influx", "http://a"], "--db <NAME>"),
