@@ -70,6 +70,11 @@ impl Process {
         self.said.lock().stdout.join("\n")
     }
 
+    /// How many lines of standard output there are so far.
+    pub fn stdout_lines(&self) -> usize {
+        self.said.lock().stdout.len()
+    }
+
     /// Standard error so far.
     pub fn stderr(&self) -> String {
         self.said.lock().stderr.join("\n")

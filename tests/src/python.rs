@@ -9,7 +9,7 @@ use std::{
 
 use crate::{
     home::Home,
-    process::{Ended, run},
+    process::{Ended, Process, run},
     requirement,
 };
 
@@ -26,6 +26,23 @@ pub fn publish(script: &str, version: &str, home: &Home, topic: &str, payload: &
     command.arg(home.path("pki/ca.crt")).args(["--user", "sensor", "--password-file"]);
     command.arg(home.path("secrets/sensor")).args([topic, payload]);
     Some(run(script, &mut command))
+}
+
+/// Starts Paho as `viewer` with a session that outlives its connections; it prints topics and payloads. `None` if it is
+/// not installed, see [`requirement`].
+pub fn subscriber(
+    version: &str,
+    client_id: &str,
+    qos: u8,
+    home: &Home,
+    topics: &[String],
+) -> Option<Process> {
+    let mut command = Command::new(interpreter("paho")?);
+    command.arg(requirement::repository().join("tests/python/subscribe_paho.py"));
+    command.args(["--version", version, "--client-id", client_id, "--qos", &qos.to_string()]);
+    command.args(["--port", &home.tls_port.to_string(), "--ca"]).arg(home.path("pki/ca.crt"));
+    command.args(["--user", "viewer", "--password-file"]).arg(home.path("secrets/viewer")).args(topics);
+    Some(Process::start(client_id, &mut command))
 }
 
 /// An interpreter that can import the client.

@@ -75,6 +75,8 @@ pub struct Link {
     tls: Arc<ClientConfig>,
     stream: Option<StreamOwned<ClientConnection, TcpStream>>,
     input: BytesMut,
+    /// What came right behind the answer to CONNECT.
+    early: Vec<Happening>,
 }
 
 impl Link {
@@ -88,6 +90,7 @@ impl Link {
             tls: mqtt::tls(home),
             stream: None,
             input: BytesMut::new(),
+            early: Vec::new(),
         }
     }
 
@@ -124,11 +127,12 @@ impl Link {
             ClientConnection::new(Arc::clone(&self.tls), name).map_err(|error| Lost(error.to_string()))?;
         self.stream = Some(StreamOwned::new(tls, socket));
         self.client.connect(clock::now()).map_err(|error| Lost(error.to_string()))?;
+        self.early.clear();
         loop {
-            for happening in self.exchange(SILENCE_MAX)? {
-                if let Happening::Connected { session_present } = happening {
-                    return Ok(session_present);
-                }
+            let mut happenings = self.exchange(SILENCE_MAX)?.into_iter();
+            if let Some(Happening::Connected { session_present }) = happenings.next() {
+                self.early.extend(happenings);
+                return Ok(session_present);
             }
         }
     }
@@ -147,6 +151,9 @@ impl Link {
     /// Sends what waits to be sent, then reads what has come, or comes within this time.
     pub fn exchange(&mut self, wait: Duration) -> Result<Vec<Happening>, Lost> {
         self.flush()?;
+        if !self.early.is_empty() {
+            return Ok(std::mem::take(&mut self.early));
+        }
         let stream = self.stream.as_mut().ok_or_else(|| Lost("not connected".to_owned()))?;
         stream.sock.set_read_timeout(Some(wait.max(Duration::from_millis(1))))?;
         let filled = self.input.len();

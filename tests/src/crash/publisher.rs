@@ -29,8 +29,6 @@ use crate::{home::Home, wait};
 
 /// Between attempts to connect, and between bursts on average.
 const PACE: Duration = Duration::from_millis(20);
-/// Unacknowledged messages above QoS 0.
-const WINDOW: usize = 50;
 
 /// A running publisher.
 #[derive(Debug)]
@@ -50,6 +48,8 @@ pub struct Script {
     pub fence: Option<Lane>,
     /// Messages in a burst, at most.
     pub burst: u64,
+    /// Unacknowledged messages above QoS 0, at most.
+    pub window: usize,
 }
 
 impl Publisher {
@@ -166,7 +166,7 @@ impl Worker {
 
     fn publish(&mut self, burst: u64) {
         for _ in 0..burst {
-            if self.waiting.len() >= WINDOW {
+            if self.waiting.len() >= self.script.window {
                 return;
             }
             let lane = self.script.lane.clone();
@@ -183,7 +183,7 @@ impl Worker {
 
     fn publish_fence(&mut self) {
         let Some(fence) = self.script.fence.clone() else { return };
-        if self.unfenced.is_empty() || self.waiting.len() >= WINDOW {
+        if self.unfenced.is_empty() || self.waiting.len() >= self.script.window {
             return;
         }
         let number = fence.next();

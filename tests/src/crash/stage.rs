@@ -1,6 +1,6 @@
 //! The processes that are killed and started again, and what they had said.
 
-use std::{fmt, fs, path::Path, thread};
+use std::{fmt, fs, path::Path, sync::Arc, thread};
 
 use serde_json::Value;
 
@@ -35,7 +35,7 @@ impl fmt::Display for Role {
 #[derive(Debug)]
 pub struct Stage {
     /// The data directory.
-    pub home: Home,
+    pub home: Arc<Home>,
     /// Says which run this was.
     pub seed: u64,
     influxd: Option<Influxd>,
@@ -50,7 +50,7 @@ impl Stage {
     /// The broker alone, running.
     pub fn with_broker(home: Home, seed: u64) -> Self {
         let mut stage = Self {
-            home,
+            home: Arc::new(home),
             seed,
             influxd: None,
             broker: None,

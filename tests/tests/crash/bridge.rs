@@ -1,32 +1,29 @@
 //! Broker, bridge and InfluxDB, killed in any order: every acknowledged number is in InfluxDB exactly once.
 
-use std::env;
-
 use gaugeline_protocol::{QoS, Version};
 use gaugeline_tests::{
     crash::{
         ledger::Lane,
-        publisher::{Publisher, Script},
+        publisher::Script,
         random::Random,
-        stage::{DATABASE, Role, Stage},
+        stage::{Role, Stage},
     },
     home::Home,
     wait,
 };
 
-/// How many processes are killed, unless the environment says otherwise.
-const KILLS: &str = "GAUGELINE_CRASH_KILLS";
-const KILLS_DEFAULT: usize = 50;
+use crate::moments::{self, Load};
+
+const KILLS: usize = 50;
 
 fn scripts() -> Vec<Script> {
     let lane = Lane::new;
-    let script = |version, lane| Script { version, lane, fence: None, burst: 4 };
-    let retained = lane("retained", QoS::AtLeastOnce).retained();
-    let retained_twice = lane("retained-2", QoS::ExactlyOnce).retained();
+    let script = |version, lane| Script { version, lane, fence: None, burst: 4, window: 50 };
     let fenced = |version, name: &str| Script {
         fence: Some(lane(&format!("fence-{name}"), QoS::AtLeastOnce)),
         ..script(version, lane(name, QoS::AtMostOnce))
     };
+    let flood = |version, lane| Script { burst: 300, window: 1000, ..script(version, lane) };
     vec![
         script(Version::V311, lane("one-v3", QoS::AtLeastOnce)),
         script(Version::V5, lane("one-v5", QoS::AtLeastOnce)),
@@ -34,40 +31,10 @@ fn scripts() -> Vec<Script> {
         script(Version::V5, lane("two-v5", QoS::ExactlyOnce)),
         fenced(Version::V311, "zero-v3"),
         fenced(Version::V5, "zero-v5"),
-        script(Version::V5, retained),
-        script(Version::V311, retained_twice),
+        script(Version::V5, lane("retained", QoS::AtLeastOnce).retained()),
+        script(Version::V311, lane("retained-2", QoS::ExactlyOnce).retained()),
+        flood(Version::V5, lane("flood", QoS::AtLeastOnce)),
     ]
-}
-
-fn accepted(lanes: &[Lane]) -> u64 {
-    lanes.iter().map(Lane::accepted_count).sum()
-}
-
-/// Waits for a moment to strike: after a while, or after something has happened.
-fn wait_for_a_moment(stage: &mut Stage, random: &mut Random, lanes: &[Lane]) {
-    let before = accepted(lanes);
-    match random.below(6) {
-        0 => wait::pass(random.milliseconds(100)),
-        1 | 2 => wait::pass(random.milliseconds(1500)),
-        3 | 4 if stage.is_up(Role::Broker) => {
-            let more = 1 + random.below(400);
-            wait::until("acknowledgements", || (accepted(lanes) >= before + more).then_some(()));
-        }
-        _ => {
-            let up = [Role::Broker, Role::Bridge, Role::Influxd].iter().all(|role| stage.is_up(*role));
-            if up {
-                stage.wait_until_ready();
-                let influxd = stage.influxd();
-                influxd.wait_until_it_answers();
-                let count = influxd.count(DATABASE, "sensors", "value");
-                let more = 1 + random.below(400);
-                wait::until("points", || {
-                    (influxd.count(DATABASE, "sensors", "value") >= count + more).then_some(())
-                });
-                wait::pass(random.milliseconds(50));
-            }
-        }
-    }
 }
 
 /// Who dies now.
@@ -86,9 +53,9 @@ fn victims(random: &mut Random) -> Vec<Role> {
     victims
 }
 
-fn kill_at_random(stage: &mut Stage, random: &mut Random, lanes: &[Lane], kills: usize) {
+fn kill_at_random(stage: &mut Stage, load: &Load, random: &mut Random, kills: usize) {
     while stage.kills() < kills {
-        wait_for_a_moment(stage, random, lanes);
+        moments::wait_for_one(stage, load, random);
         for role in victims(random) {
             stage.kill(role);
             if random.once_in(3) {
@@ -116,26 +83,13 @@ fn kill_at_random(stage: &mut Stage, random: &mut Random, lanes: &[Lane], kills:
 fn killing_everything_at_random_loses_and_duplicates_nothing() {
     let seed = Random::seed();
     eprintln!("seed {seed}");
-    let kills = env::var(KILLS).map_or(KILLS_DEFAULT, |text| text.parse().unwrap());
     let Some(mut stage) = Stage::with_everything(Home::new(), seed) else { return };
     let mut random = Random::new(seed);
-    let scripts = scripts();
-    let lanes: Vec<_> = scripts
-        .iter()
-        .flat_map(|script| [Some(script.lane.clone()), script.fence.clone()])
-        .flatten()
-        .collect();
-    let publishers: Vec<_> =
-        scripts.iter().map(|script| Publisher::start(&stage.home, script, random.next())).collect();
-    kill_at_random(&mut stage, &mut random, &lanes, kills);
+    let mut load = Load::start(&stage, &scripts(), &mut random);
+    kill_at_random(&mut stage, &load, &mut random, moments::kills(KILLS));
     stage.raise_all(&mut random);
-    for publisher in publishers {
-        publisher.join();
-    }
-    stage.expect_every_number(&lanes);
-    for lane in &lanes {
-        assert!(lane.accepted_count() > 0, "{} has published nothing", lane.name);
-    }
+    load.finish();
+    stage.expect_every_number(&load.lanes);
     let counts = [Role::Broker, Role::Bridge, Role::Influxd].map(|role| (role, stage.kills_of(role)));
     eprintln!("killed: {counts:?}");
 }

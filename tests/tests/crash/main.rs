@@ -5,3 +5,5 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a panic is how a test fails")]
 
 mod bridge;
+mod moments;
+mod subscribers;
