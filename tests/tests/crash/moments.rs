@@ -34,7 +34,7 @@ impl Load {
             .flatten()
             .collect();
         let publishers =
-            scripts.iter().map(|script| Publisher::start(&stage.home, script, random.next())).collect();
+            scripts.iter().map(|script| Publisher::start(&stage.home, script, random.draw())).collect();
         Self { lanes, publishers }
     }
 

@@ -114,7 +114,7 @@ impl Audience {
     fn gather(stage: &Stage, lanes: &[Lane], random: &mut Random) -> Self {
         let programs = Program::start_all(&stage.home, lanes);
         let mut own = |name, version, qos, breaks_off_once_in| {
-            (name, qos, Subscriber::start(&stage.home, version, qos, breaks_off_once_in, random.next()))
+            (name, qos, Subscriber::start(&stage.home, version, qos, breaks_off_once_in, random.draw()))
         };
         let own = vec![
             own("own-1-v3", Version::V311, QoS::AtLeastOnce, 0),
