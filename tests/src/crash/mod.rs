@@ -5,6 +5,7 @@
 
 pub mod ledger;
 pub mod link;
+pub mod peer;
 pub mod publisher;
 pub mod random;
 pub mod stage;

@@ -6,4 +6,5 @@
 
 mod bridge;
 mod moments;
+mod sessions;
 mod subscribers;
