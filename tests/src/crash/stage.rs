@@ -67,14 +67,13 @@ impl Stage {
     pub fn with_everything(home: Home, seed: u64) -> Option<Self> {
         let influxd = Influxd::start()?;
         influxd.create_database(DATABASE);
-        let sink = format!("kind = \"influx1\"\nurl = \"{}\"\ndatabase = \"{DATABASE}\"", influxd.url());
-        home.replace("bridge.toml", "kind = \"file\"", &sink);
-        home.replace("bridge.toml", "\ndirectory = \"telemetry\"", "\n#");
+        write_to(&home, &influxd);
         let mut stage = Self::with_broker(home, seed);
         stage.influxd = Some(influxd);
         stage.start(Role::Bridge);
-        wait::until_equal("the bridge's subscription", &1.0, || {
-            stage.home.metric("gaugeline_subscriptions", "")
+        wait::until("the bridge's subscription", || {
+            stage.expect_running();
+            (stage.home.metric("gaugeline_subscriptions", "") == 1.0).then_some(())
         });
         Some(stage)
     }
@@ -254,6 +253,15 @@ fn copy(from: &Path, to: &Path) -> std::io::Result<()> {
         fs::copy(entry.path(), to.join(entry.file_name()))?;
     }
     Ok(())
+}
+
+/// Makes the bridge write to this InfluxDB: replaces the first paragraph of the section.
+fn write_to(home: &Home, influxd: &Influxd) {
+    let text = home.read("bridge.toml");
+    let (before, after) = text.split_once("\n[sink]\n").unwrap();
+    let (_, after) = after.split_once("\n\n").unwrap();
+    let sink = format!("kind = \"influx1\"\nurl = \"{}\"\ndatabase = \"{DATABASE}\"", influxd.url());
+    home.write("bridge.toml", &format!("{before}\n[sink]\n{sink}\n\n{after}"));
 }
 
 fn last_words(process: Process) -> String {
