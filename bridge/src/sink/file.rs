@@ -99,6 +99,6 @@ mod tests {
         std::fs::rename(&away, &data).unwrap();
         assert_eq!(sink.write(Bytes::from_static(b"m v=1 1\n")).await, Verdict::Written);
         let text = std::fs::read_to_string(data.join("telemetry.lp")).unwrap();
-        assert!(text.ends_with("telemetry\n\nm v=1 1\n"), "{text:.200}");
+        assert!(text.ends_with("telemetry\nm v=1 1\n"), "{text:.200}");
     }
 }

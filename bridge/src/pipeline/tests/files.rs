@@ -90,6 +90,7 @@ async fn influx_imports_the_files() {
     }
     rig.accept("sensors/d1", r#"{"text":"two\nlines, \"quoted\" \\","on":true}"#);
     rig.finish().await;
+    influxd.query("", "CREATE DATABASE telemetry").await;
     let import = Command::new("influx")
         .args(["-host", "127.0.0.1", "-port", &influxd.port.to_string(), "-import", "-path"])
         .arg(directory.path().join("telemetry.lp"))
