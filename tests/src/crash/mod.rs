@@ -8,6 +8,7 @@ pub mod link;
 pub mod peer;
 pub mod publisher;
 pub mod random;
+pub mod small_disk;
 pub mod stage;
 pub mod subscriber;
 pub mod verdict;

@@ -13,20 +13,22 @@ use gaugeline_tests::{
     wait,
 };
 
-const TOPIC: &str = "sensors/a/value";
+/// What the tests publish to.
+pub(crate) const TOPIC: &str = "sensors/a/value";
 
 /// Kills the broker and starts it again.
-fn crash(home: &Home, broker: Process) -> Process {
+pub(crate) fn crash(home: &Home, broker: Process) -> Process {
     broker.kill();
     home.broker()
 }
 
-fn numbers(range: std::ops::Range<u32>) -> Vec<String> {
+/// The numbers as payloads.
+pub(crate) fn numbers(range: std::ops::Range<u32>) -> Vec<String> {
     range.map(|number| number.to_string()).collect()
 }
 
 /// A session that is subscribed to everything and has no connection.
-fn absent(home: &Home, entry: &Entry, qos: QoS) {
+pub(crate) fn absent(home: &Home, entry: &Entry, qos: QoS) {
     let mut peer = Peer::join(home, entry);
     peer.subscribe("sensors/#", qos);
     peer.leave();
@@ -215,7 +217,6 @@ fn broker_killed_with_a_will() {
     let _broker = crash(&home, broker);
     let again = Peer::resume(&home, &back);
     let mut peer = Peer::resume(&home, &reader);
-    for _ in 0..4 { eprintln!("DEBUG {:?}", peer.take(1)); }
     let mut wills: Vec<_> = peer.take(4).into_iter().map(|message| message.topic).collect();
     wills.sort();
     assert_eq!(wills, ["at-once", "lost", "old", "soon"].map(|name| format!("sensors/{name}/value")));
