@@ -9,7 +9,7 @@ use std::{
 };
 
 use gaugeline_protocol::{
-    ClientId, PacketId, QoS, ReasonCode, codec,
+    ClientId, PacketId, QoS, ReasonCode, TopicFilter, codec,
     packet::{Publish, PublishProperties},
     session::{Negotiated, ServerSettings, Session, session_expires_after},
 };
@@ -24,15 +24,24 @@ use crate::{
     metrics::{DropReason, Metrics, Reload},
     router::{
         Addressee, CachedTopic, Fanout, Mailbox, MailboxId, MailboxIds, MailboxLimits, MailboxOptions,
-        Message, QueueTotal, RetainedLimits, Routed, Router, Run, Share, Stamp, Stamper,
+        Message, QueueTotal, RetainedLimits, RetainedWalk, Routed, Router, Run, Share, Stamp, Stamper, Sweep,
     },
     sessions::{Expiry, Parked, PendingWill, Registry, Seat},
-    storage::{LastConnection, Receiver, Record, Recovered, RecoveredSession, Store, Ticket},
+    storage::{
+        KeptSubscription, LastConnection, Receiver, Record, Recovered, RecoveredSession, Store, Ticket,
+    },
 };
 
 /// Above this much in a mailbox, publishers wait for its owner: enough to keep a connection busy for a few
 /// milliseconds, and little enough that a thousand slow clients fit into memory.
 const STALL_BYTES: usize = 1 << 20;
+/// How many pages of retained messages are searched for expired ones at a time: a fraction of a millisecond's work, and at
+/// one turn a second a million topics take about four minutes.
+const SWEPT_PAGES: usize = 16;
+
+/// How many of those who may not read a topic are counted by name for each run of messages on it: it costs each time, and
+/// who subscribes to everything with few rights gets into the metrics sooner or later.
+const DENIED_NAMED_MAX: usize = 8;
 
 /// The shared state of a broker.
 #[derive(Debug)]
@@ -88,7 +97,7 @@ impl Hub {
         let now = clock::now();
         for message in recovered.retained {
             // Over the limit only if it was lowered since: then the rest is not retained any more.
-            if hub.router.retained().insert(Arc::clone(&message)).is_err() {
+            if hub.router.retained().insert(Arc::clone(&message), || ()).is_err() {
                 hub.metrics.count_drops(DropReason::RetainedFull, None, Some(message.topic()), 1);
                 hub.store.append(Record::RetainedRemoved(message.topic().into()));
             }
@@ -106,9 +115,10 @@ impl Hub {
         let identity = Identity { user: kept.user.clone(), client_id: client_id.clone(), address };
         let mailbox = self.mailbox_named(kept.session, &identity, true);
         let terms = Negotiated::offline(client_id.clone(), kept.expiry_seconds, &self.settings);
+        let walks = self.interrupted_walks(&kept);
         let inflight = kept.inflight.into_iter().map(|sent| (sent.packet_id, sent.delivery));
         let mut session = Session::restore(terms, now, inflight, kept.received);
-        for (filter, subscription) in kept.subscriptions {
+        for (filter, KeptSubscription { subscription, .. }) in kept.subscriptions {
             self.router.subscribe(&mailbox, &filter, subscription);
             session.subscriptions_mut().insert(filter, subscription);
         }
@@ -132,8 +142,25 @@ impl Hub {
         for at in [expires_at, will.as_ref().map(|will| will.due)].into_iter().flatten() {
             self.expiry.schedule(at, client_id.clone());
         }
-        self.registry
-            .restore(client_id, Box::new(Parked { session, mailbox, walks: Vec::new(), expires_at, will }));
+        self.registry.restore(client_id, Box::new(Parked { session, mailbox, walks, expires_at, will }));
+    }
+
+    /// The walks over retained messages that the last process did not finish. They begin anew, without what waits already:
+    /// what comes twice is what the client has acknowledged.
+    fn interrupted_walks(&self, kept: &RecoveredSession) -> Vec<RetainedWalk> {
+        let walking = || kept.subscriptions.iter().filter(|(_, kept)| kept.walking);
+        if walking().next().is_none() {
+            return Vec::new();
+        }
+        let inflight = kept.inflight.iter().filter_map(|sent| sent.delivery.as_ref());
+        let waiting = kept.queued.iter().chain(inflight).filter(|delivery| delivery.retain);
+        let waiting = Arc::new(waiting.map(|delivery| delivery.message.stamp()).collect());
+        let walk = |(filter, kept): &(TopicFilter, KeptSubscription)| RetainedWalk {
+            page: self.router.retained().pages(filter.clone()),
+            subscription: kept.subscription,
+            waiting: Some(Arc::clone(&waiting)),
+        };
+        walking().map(walk).collect()
     }
 
     fn empty(
@@ -211,15 +238,23 @@ impl Hub {
     /// Keeps the retained message of a topic up to date. The ticket says when the change is safe.
     pub(crate) fn retain(&self, topic: &str, message: Option<Arc<Message>>) -> Result<Ticket, ReasonCode> {
         let Some(message) = message else {
-            self.router.retained().remove(topic);
-            return Ok(self.store.append(Record::RetainedRemoved(topic.into())));
+            let note = || self.store.append(Record::RetainedRemoved(topic.into()));
+            return Ok(self.router.retained().remove(topic, note));
         };
-        match self.router.retained().insert(Arc::clone(&message)) {
-            Ok(()) => Ok(self.store.append(Record::Retained(message))),
-            Err(_) => {
-                self.metrics.count_drops(DropReason::RetainedFull, None, Some(topic), 1);
-                Err(ReasonCode::QuotaExceeded)
-            }
+        let kept = Arc::clone(&message);
+        let note = || self.store.append(Record::Retained(kept));
+        self.router.retained().insert(message, note).map_err(|_| {
+            self.metrics.count_drops(DropReason::RetainedFull, None, Some(topic), 1);
+            ReasonCode::QuotaExceeded
+        })
+    }
+
+    /// Removes some of the retained messages that have expired: nobody gets them any more, but they count.
+    pub(crate) fn sweep_retained(&self, sweep: &mut Sweep, now: Instant) {
+        for _ in 0..SWEPT_PAGES {
+            self.router.retained().sweep(sweep, now, |topic| {
+                self.store.append(Record::RetainedRemoved(topic.into()));
+            });
         }
     }
 
@@ -239,7 +274,7 @@ impl Hub {
         if !routed.evicted.is_empty() {
             for (mailbox, count) in &routed.evictions {
                 let client = mailbox.identity().client_id.as_str();
-                self.metrics.count_drops(DropReason::QueueFull, Some(client), Some(&run.topic.topic), *count);
+                self.metrics.count_drops(self.full_queue(run), Some(client), Some(&run.topic.topic), *count);
             }
             for &(session, oldest) in &routed.evicted {
                 self.store.append(Record::Settled { session, messages: vec![oldest] });
@@ -248,6 +283,7 @@ impl Hub {
         if routed.dropped + routed.turned_away > 0 {
             self.count_drops(run, &routed, last.as_deref());
         }
+        self.count_denied(run);
         let mut reason = ReasonCode::Success;
         if routed.receivers == 0 {
             self.metrics.messages_without_subscriber.inc_by(run.publishes.len() as u64);
@@ -299,9 +335,32 @@ impl Hub {
         with_room.iter().map(receiver).collect()
     }
 
+    /// Which limit kept the run's messages out of a queue. Others fill and empty the queues meanwhile: when both limits are
+    /// near, it is the one that is reached now.
+    fn full_queue(&self, run: &Run<'_>) -> DropReason {
+        if self.queued.has_room_for(run.first_message_bytes()) {
+            DropReason::QueueFull
+        } else {
+            DropReason::TotalQueueFull
+        }
+    }
+
+    /// Counts for whom the run was not because the rights say so: a few of them by name.
+    fn count_denied(&self, run: &Run<'_>) {
+        let (mut denied, messages) = (run.denied(), run.publishes.len() as u64);
+        for mailbox in denied.by_ref().take(DENIED_NAMED_MAX) {
+            let client = mailbox.identity().client_id.as_str();
+            self.metrics.count_drops(DropReason::AclRead, Some(client), Some(&run.topic.topic), messages);
+        }
+        let others = denied.count() as u64;
+        self.metrics.count_drops(DropReason::AclRead, None, Some(&run.topic.topic), others * messages);
+    }
+
     fn count_drops(&self, run: &Run<'_>, routed: &Routed, messages: Option<&[Arc<Message>]>) {
         let best_effort = run.publishes.first().is_some_and(|publish| publish.qos == QoS::AtMostOnce);
-        let reason = if best_effort { DropReason::SlowConsumer } else { DropReason::QueueFull };
+        let full = self.full_queue(run);
+        let reason =
+            if best_effort && full == DropReason::QueueFull { DropReason::SlowConsumer } else { full };
         for (mailbox, count) in &routed.losses {
             let client = mailbox.identity().client_id.as_str();
             self.metrics.count_drops(reason, Some(client), Some(&run.topic.topic), *count);

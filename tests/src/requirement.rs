@@ -51,7 +51,9 @@ pub fn missing(what: &str) {
 /// If the standard error is gone.
 pub fn not_allowed(what: &str) {
     let test = std::thread::current().name().unwrap_or("a test").to_owned();
-    std::io::stderr().write_all(format!("NOT TESTED: {test}: {what} is not allowed here\n").as_bytes()).unwrap();
+    std::io::stderr()
+        .write_all(format!("NOT TESTED: {test}: {what} is not allowed here\n").as_bytes())
+        .unwrap();
 }
 
 /// The root of the repository.

@@ -229,9 +229,7 @@ impl Connection {
         let now = clock::now();
         if !self.occupied {
             self.seat.occupy(cx.waker());
-            if self.seat.verdict().is_none()
-                && self.hub.store.wait(self.opened_at, cx.waker())
-            {
+            if self.seat.verdict().is_none() && self.hub.store.wait(self.opened_at, cx.waker()) {
                 return Ok(());
             }
             self.occupied = true;

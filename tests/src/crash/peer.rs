@@ -123,9 +123,9 @@ impl Peer {
         stream.set_nodelay(true).unwrap();
         stream.set_read_timeout(Some(wait::PATIENCE)).unwrap();
         let last_id = PacketId::new(100).unwrap();
-        let mut peer = Self { stream, version: entry.version, input: BytesMut::new(), last_id, early: VecDeque::new() };
-        let session_expiry_seconds =
-            if entry.version.is_v5() { entry.session_expiry_seconds } else { 0 };
+        let mut peer =
+            Self { stream, version: entry.version, input: BytesMut::new(), last_id, early: VecDeque::new() };
+        let session_expiry_seconds = if entry.version.is_v5() { entry.session_expiry_seconds } else { 0 };
         let connect = Connect {
             version: entry.version,
             client_id: entry.client_id.to_owned(),
@@ -388,8 +388,7 @@ impl Peer {
     /// If the message is refused.
     pub fn retain(&mut self, topic: &str, payload: &str) {
         let (qos, payload) = (QoS::AtLeastOnce, payload.as_bytes());
-        let reason =
-            self.try_publish(Outgoing { qos, retain: true, topic, payload, ..Outgoing::default() });
+        let reason = self.try_publish(Outgoing { qos, retain: true, topic, payload, ..Outgoing::default() });
         assert!(reason.is_some_and(|reason| !reason.is_error()), "{topic}: {reason:?}");
     }
 

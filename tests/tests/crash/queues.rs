@@ -53,7 +53,8 @@ fn full_queue_refuses_the_newest_and_says_so() {
     let broker = crash(&home, broker);
     // It is as full as before.
     let mut publisher = Peer::resume(&home, &Entry::sensor("publisher"));
-    let refused = || Outgoing { qos: QoS::AtLeastOnce, topic: TOPIC, payload: b"refused", ..Outgoing::default() };
+    let refused =
+        || Outgoing { qos: QoS::AtLeastOnce, topic: TOPIC, payload: b"refused", ..Outgoing::default() };
     assert_eq!(publisher.try_publish(refused()), Some(ReasonCode::QuotaExceeded));
     let mut peer = Peer::resume(&home, &reader);
     assert_eq!(peer.take_payloads(QUEUE as usize), numbers(0..QUEUE));

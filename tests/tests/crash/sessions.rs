@@ -1,9 +1,9 @@
 //! What a session, its messages and its will are after the broker was killed.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use gaugeline_protocol::{
-    PacketId, QoS, Version,
+    PacketId, QoS, ReasonCode, Version,
     packet::{AckType, Outgoing},
 };
 use gaugeline_tests::{
@@ -74,7 +74,8 @@ fn broker_killed_with_messages_in_flight() {
     for version in [Version::V311, Version::V5] {
         for qos in [QoS::AtLeastOnce, QoS::ExactlyOnce] {
             let entry = Entry::viewer("reader").with(version);
-            let mut peer = Peer::join(&home, &Entry { clean_start: true, session_expiry_seconds: 0, ..entry.clone() });
+            let mut peer =
+                Peer::join(&home, &Entry { clean_start: true, session_expiry_seconds: 0, ..entry.clone() });
             peer.leave();
             peer = Peer::join(&home, &entry);
             peer.subscribe("sensors/#", qos);
@@ -300,4 +301,53 @@ fn broker_killed_with_a_session_that_ends_with_its_connection() {
     Peer::join(&home, &Entry::sensor("publisher")).publish(TOPIC, QoS::AtLeastOnce, "1");
     peer.expect_no_message();
     assert_eq!(peer.arrived(), None::<Got>);
+}
+
+/// A new subscription to more than the client takes at once: what it has not seen yet comes after the crash.
+#[test]
+fn broker_killed_before_a_new_subscription_has_all_its_retained_messages() {
+    const TOPICS: usize = 400;
+    let home = Home::new();
+    home.replace("broker.toml", "inflight_messages = 1024", "inflight_messages = 10");
+    let broker = home.broker();
+    let mut publisher = Peer::join(&home, &Entry::sensor("publisher"));
+    let topics: BTreeSet<_> = (0..TOPICS).map(|at| format!("sensors/{at}/value")).collect();
+    for topic in &topics {
+        let packet_id = Some(publisher.packet_id());
+        let qos = QoS::AtLeastOnce;
+        publisher.send_publish(Outgoing {
+            qos,
+            retain: true,
+            topic,
+            packet_id,
+            payload: b"1",
+            ..Outgoing::default()
+        });
+    }
+    for _ in 0..TOPICS {
+        assert!(matches!(
+            publisher.next(),
+            Some(Got::Ack(AckType::PubAck, _, ReasonCode::NoMatchingSubscribers))
+        ));
+    }
+    let reader = Entry::viewer("reader");
+    let mut peer = Peer::join(&home, &reader);
+    peer.subscribe("sensors/#", QoS::AtLeastOnce);
+    let mut found: BTreeSet<_> = peer.take(5).into_iter().map(|message| message.topic).collect();
+    let broker = crash(&home, broker);
+    let mut peer = Peer::resume(&home, &reader);
+    while found.len() < TOPICS {
+        found.extend(peer.take(1).into_iter().map(|message| message.topic));
+    }
+    assert_eq!(found, topics);
+    let mut publisher = Peer::join(&home, &Entry::sensor("publisher"));
+    publisher.publish(TOPIC, QoS::AtLeastOnce, "behind them");
+    while peer.take_payloads(1) != ["behind them"] {}
+    // Once all were handed over, that is over.
+    peer.leave();
+    publisher.publish(TOPIC, QoS::AtLeastOnce, "new");
+    let _broker = crash(&home, broker);
+    let mut peer = Peer::resume(&home, &reader);
+    assert_eq!(peer.take_payloads(1), ["new"]);
+    peer.expect_no_message();
 }
