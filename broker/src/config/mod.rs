@@ -17,7 +17,7 @@ pub use self::limits::Limits;
 pub use crate::router::Overflow;
 pub use crate::{
     file_error::FileError as ConfigError,
-    net::tls::{TlsConfig, TlsVersions},
+    net::tls::{Application, Ciphers, ClientCertificate, ReadableKey, TlsConfig, TlsVersions},
 };
 
 /// Where the admin server listens by default.

@@ -10,8 +10,8 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::{
-    ADMIN_DEFAULT, Config, ConfigError, DeliveryConfig, ListenerConfig, LogLevel, Overflow, Persistence,
-    PersistenceConfig, Sessions, TlsConfig, TlsVersions, limits::RawLimits,
+    ADMIN_DEFAULT, ClientCertificate, Config, ConfigError, DeliveryConfig, ListenerConfig, LogLevel,
+    Overflow, Persistence, PersistenceConfig, Sessions, TlsConfig, TlsVersions, limits::RawLimits,
 };
 
 #[derive(Deserialize)]
@@ -228,14 +228,16 @@ fn build_tls(source: &Source<'_>, raw: &RawListener) -> Result<Option<TlsConfig>
         return Err(source.error(required, "`require_certificate = true` without `ca`", expected));
     }
     Ok(Some(TlsConfig {
-        certificate: source.file(certificate)?,
-        key: source.file(key)?,
         ca: source.optional_file(raw.ca.as_ref())?,
-        require_certificate: require_certificate.is_some(),
+        client_certificate: match require_certificate {
+            Some(_) => ClientCertificate::Required,
+            None => ClientCertificate::NotAsked,
+        },
         versions: raw
             .tls_versions
             .as_ref()
             .map_or_else(|| Ok(TlsVersions::default()), |list| parse_versions(source, list))?,
+        ..TlsConfig::new(source.file(certificate)?, source.file(key)?)
     }))
 }
 

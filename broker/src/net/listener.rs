@@ -14,9 +14,8 @@ use tokio::{
     net::{TcpListener, TcpSocket, TcpStream},
     sync::watch,
 };
-use tokio_rustls::TlsAcceptor;
 
-use super::handshake;
+use super::{handshake, tls::LiveTls};
 use crate::{
     hub::Hub,
     log,
@@ -31,12 +30,12 @@ const EXHAUSTED_PAUSE: Duration = Duration::from_millis(50);
 /// A bound socket.
 pub(crate) struct Listener {
     socket: TcpListener,
-    tls: Option<TlsAcceptor>,
+    tls: Option<Arc<LiveTls>>,
     address: SocketAddr,
 }
 
 impl Listener {
-    pub(crate) fn bind(address: SocketAddr, tls: Option<TlsAcceptor>) -> io::Result<Self> {
+    pub(crate) fn bind(address: SocketAddr, tls: Option<Arc<LiveTls>>) -> io::Result<Self> {
         let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
         socket.set_reuseaddr(true)?;
         socket.bind(address)?;
