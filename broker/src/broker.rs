@@ -13,7 +13,7 @@ use crate::{
     hub::Hub,
     metrics::{Metrics, MetricsSource, StorageMetrics},
     net::{
-        Doorman, Listener,
+        Doorman, Listener, ListenerTerms,
         tls::{self, LiveTls},
     },
     sessions::Absentees,
@@ -131,11 +131,7 @@ impl Broker {
     ) -> Result<Self, StartError> {
         let ready = readiness.component("broker");
         ready.not_ready("starting");
-        let files = AccessFiles::new(
-            config.password_file.as_deref(),
-            config.acl_file.as_deref(),
-            config.allow_anonymous,
-        );
+        let files = AccessFiles::new(&config.realms);
         let access = files.load()?;
         let listeners = config.listeners.iter().map(listen).collect::<Result<Vec<_>, _>>()?;
         let access = Arc::new(AccessHandle::new(access));
@@ -246,7 +242,8 @@ impl Drop for Broker {
 fn listen(config: &ListenerConfig) -> Result<Listener, StartError> {
     let tls = config.tls.as_ref().map(prepare).transpose()?;
     let address = config.bind;
-    Listener::bind(address, tls).map_err(|error| StartError::Bind { address, error })
+    Listener::bind(address, ListenerTerms { tls, realm: config.realm })
+        .map_err(|error| StartError::Bind { address, error })
 }
 
 /// TLS for a start: what is wrong with files that can be used is only said.

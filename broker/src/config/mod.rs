@@ -5,6 +5,7 @@
 //! it that they are there.
 
 mod limits;
+mod listener;
 mod raw;
 
 use std::{
@@ -13,9 +14,13 @@ use std::{
     time::Duration,
 };
 
-pub use self::limits::Limits;
+pub use self::{
+    limits::Limits,
+    listener::{ListenerConfig, Protocol, WebSocketConfig},
+};
 pub use crate::router::Overflow;
 pub use crate::{
+    auth::{RealmConfig, RealmId},
     file_error::FileError as ConfigError,
     net::tls::{Application, Ciphers, ClientCertificate, ReadableKey, TlsConfig, TlsVersions},
 };
@@ -26,12 +31,8 @@ pub const ADMIN_DEFAULT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCAL
 /// A checked configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
-    /// Users and password hashes in mosquitto's format. `None`: only anonymous clients, if they are allowed.
-    pub password_file: Option<PathBuf>,
-    /// Who may read and write what, in mosquitto's format. `None`: everybody who may connect may do everything.
-    pub acl_file: Option<PathBuf>,
-    /// Whether clients without a user name may connect. Default: false.
-    pub allow_anonymous: bool,
+    /// The sets of rules; the first holds for every listener that has none of its own.
+    pub realms: Vec<RealmConfig>,
     /// Where metrics and health are served. `None`: nowhere.
     pub admin: Option<SocketAddr>,
     /// What is worth a log line. Default: info.
@@ -108,15 +109,6 @@ pub enum Persistence {
     Interval(Duration),
     /// At once, and nothing outlives the process.
     Off,
-}
-
-/// One address that clients connect to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ListenerConfig {
-    /// The address. Port 0 lets the system choose.
-    pub bind: SocketAddr,
-    /// `None`: plain TCP, on loopback unless the file says `plain_text_on_network = true`.
-    pub tls: Option<TlsConfig>,
 }
 
 /// The least important lines that are logged.
