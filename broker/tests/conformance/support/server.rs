@@ -15,8 +15,8 @@ use gaugeline_broker::{
         password_edit::{Hashing, PasswordEditor},
     },
     config::{
-        Config, DeliveryConfig, Limits, ListenerConfig, LogLevel, Persistence, PersistenceConfig,
-        RealmConfig, TlsConfig,
+        ClientsConfig, Config, DeliveryConfig, Limits, ListenerConfig, LogLevel, LoggingConfig, Persistence,
+        PersistenceConfig, ProcessConfig, RealmConfig, TlsConfig,
     },
     metrics::{CloseReason, DropReason, Metrics, QosLabel, RefusalReason},
     storage::{MemoryStore, Recovered, Store},
@@ -57,6 +57,9 @@ impl Setup {
                 directory: PathBuf::new(),
                 accept_damage: false,
             },
+            clients: ClientsConfig::default(),
+            logging: LoggingConfig::default(),
+            process: ProcessConfig::default(),
         };
         Self { config, store: Arc::new(MemoryStore), files: tempfile::tempdir().unwrap() }
     }
