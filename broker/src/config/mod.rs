@@ -5,6 +5,7 @@
 //! it that they are there.
 
 mod limits;
+mod network;
 mod raw;
 
 use std::{
@@ -13,7 +14,10 @@ use std::{
     time::Duration,
 };
 
-pub use self::limits::Limits;
+pub use self::{
+    limits::Limits,
+    network::{EXPECTED_NETWORK, Network, NetworkError},
+};
 pub use crate::router::Overflow;
 pub use crate::{
     file_error::FileError as ConfigError,
