@@ -2,7 +2,7 @@ use std::{future::Future, num::NonZeroU32, path::Path, pin::pin, task::Poll};
 
 use super::*;
 use crate::{
-    auth::hash::{PasswordHash, SaltLength},
+    auth::hash::{Hashing, PasswordHash, SaltLength},
     metrics::MetricsSource as _,
 };
 
@@ -10,7 +10,7 @@ const LIMITS: AuthenticatorLimits = AuthenticatorLimits { concurrent: 1, waiting
 
 fn passwords(password: &str) -> PasswordFile {
     let cheap = NonZeroU32::new(1).unwrap();
-    let hash = PasswordHash::create(password.as_bytes(), cheap, SaltLength::Twelve).unwrap();
+    let hash = PasswordHash::create(password.as_bytes(), Hashing::Pbkdf2(cheap, SaltLength::Twelve)).unwrap();
     PasswordFile::parse(Path::new("passwd"), format!("alice:{hash}\n")).unwrap()
 }
 

@@ -11,8 +11,8 @@ use gaugeline_broker::{
     Broker,
     admin::Readiness,
     auth::{
-        hash::SaltLength,
-        password_edit::{Hashing, PasswordEditor},
+        hash::{Hashing, SaltLength},
+        password_edit::PasswordEditor,
     },
     config::{
         Config, DeliveryConfig, Limits, ListenerConfig, LogLevel, Persistence, PersistenceConfig, TlsConfig,
@@ -38,8 +38,7 @@ pub(crate) struct Server {
 }
 
 /// Passwords in tests protect nothing.
-const HASHING: Hashing =
-    Hashing { iterations: NonZeroU32::new(10).unwrap(), salt_length: SaltLength::Twelve };
+const HASHING: Hashing = Hashing::Pbkdf2(NonZeroU32::new(10).unwrap(), SaltLength::Twelve);
 
 impl Setup {
     pub(crate) fn new() -> Self {
