@@ -13,7 +13,7 @@ use crate::{
     config::{Config, ConfigError, ListenerConfig, Persistence, PersistenceConfig},
     hub::Hub,
     metrics::{Metrics, MetricsSource, StorageMetrics},
-    net::{Doorman, Listener, tls},
+    net::{Doorman, Listener, ListenerTerms, tls},
     sessions::Absentees,
     storage::{Durability, MemoryStore, OpenError, OpenOptions, Recovered, SegmentLog, Store},
 };
@@ -129,11 +129,7 @@ impl Broker {
     ) -> Result<Self, StartError> {
         let ready = readiness.component("broker");
         ready.not_ready("starting");
-        let files = AccessFiles::new(
-            config.password_file.as_deref(),
-            config.acl_file.as_deref(),
-            config.allow_anonymous,
-        );
+        let files = AccessFiles::new(&config.realms);
         let access = files.load()?;
         let listeners = config.listeners.iter().map(listen).collect::<Result<Vec<_>, _>>()?;
         let access = Arc::new(AccessHandle::new(access));
@@ -242,9 +238,10 @@ impl Drop for Broker {
 }
 
 fn listen(config: &ListenerConfig) -> Result<Listener, StartError> {
-    let acceptor = config.tls.as_ref().map(tls::server_config).transpose()?.map(TlsAcceptor::from);
+    let tls = config.tls.as_ref().map(tls::server_config).transpose()?.map(TlsAcceptor::from);
     let address = config.bind;
-    Listener::bind(address, acceptor).map_err(|error| StartError::Bind { address, error })
+    Listener::bind(address, ListenerTerms { tls, realm: config.realm })
+        .map_err(|error| StartError::Bind { address, error })
 }
 
 /// Opens what the configuration asks for, and gives back what it holds.

@@ -5,6 +5,7 @@
 //! it that they are there.
 
 mod limits;
+mod listener;
 mod network;
 mod raw;
 
@@ -16,10 +17,12 @@ use std::{
 
 pub use self::{
     limits::Limits,
+    listener::{ListenerConfig, Protocol, WebSocketConfig},
     network::{EXPECTED_NETWORK, Network, NetworkError},
 };
 pub use crate::router::Overflow;
 pub use crate::{
+    auth::{RealmConfig, RealmId},
     file_error::FileError as ConfigError,
     net::tls::{TlsConfig, TlsVersions},
 };
@@ -30,12 +33,8 @@ pub const ADMIN_DEFAULT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCAL
 /// A checked configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
-    /// Users and password hashes in mosquitto's format. `None`: only anonymous clients, if they are allowed.
-    pub password_file: Option<PathBuf>,
-    /// Who may read and write what, in mosquitto's format. `None`: everybody who may connect may do everything.
-    pub acl_file: Option<PathBuf>,
-    /// Whether clients without a user name may connect. Default: false.
-    pub allow_anonymous: bool,
+    /// The sets of rules; the first holds for every listener that has none of its own.
+    pub realms: Vec<RealmConfig>,
     /// Where metrics and health are served. `None`: nowhere.
     pub admin: Option<SocketAddr>,
     /// What is worth a log line. Default: info.
@@ -112,15 +111,6 @@ pub enum Persistence {
     Interval(Duration),
     /// At once, and nothing outlives the process.
     Off,
-}
-
-/// One address that clients connect to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ListenerConfig {
-    /// The address. Port 0 lets the system choose.
-    pub bind: SocketAddr,
-    /// `None`: plain TCP, on loopback unless the file says `plain_text_on_network = true`.
-    pub tls: Option<TlsConfig>,
 }
 
 /// The least important lines that are logged.

@@ -11,7 +11,7 @@ use toml::Spanned;
 
 use super::{
     ADMIN_DEFAULT, Config, ConfigError, DeliveryConfig, ListenerConfig, LogLevel, Overflow, Persistence,
-    PersistenceConfig, Sessions, TlsConfig, TlsVersions, limits::RawLimits,
+    PersistenceConfig, RealmConfig, RealmId, Sessions, TlsConfig, TlsVersions, limits::RawLimits,
 };
 
 #[derive(Deserialize)]
@@ -62,6 +62,9 @@ const SYNC_INTERVAL_DEFAULT_MILLISECONDS: u64 = 1000;
 #[serde(deny_unknown_fields)]
 struct RawListener {
     bind: Spanned<String>,
+    password_file: Option<Spanned<PathBuf>>,
+    acl_file: Option<Spanned<PathBuf>>,
+    allow_anonymous: Option<bool>,
     #[serde(default)]
     plain_text_on_network: bool,
     certificate: Option<Spanned<PathBuf>>,
@@ -120,10 +123,19 @@ pub(super) fn parse(source: &Source<'_>) -> Result<Config, ConfigError> {
     if raw.listener.is_empty() {
         return Err(ConfigError::whole(source.path, "no listener", "at least one `[[listener]]`"));
     }
-    let mut listeners = Vec::with_capacity(raw.listener.len());
+    let mut realms = vec![RealmConfig {
+        name: None,
+        password_file: source.optional_file(raw.password_file.as_ref())?,
+        acl_file: source.optional_file(raw.acl_file.as_ref())?,
+        allow_anonymous: raw.allow_anonymous,
+    }];
+    let mut listeners: Vec<ListenerConfig> = Vec::with_capacity(raw.listener.len());
     for listener in &raw.listener {
         let bind = &listener.get_ref().bind;
-        let listener = build_listener(source, listener)?;
+        let listener = ListenerConfig {
+            realm: build_realm(source, listener.get_ref(), &mut realms)?,
+            ..build_listener(source, listener)?
+        };
         let taken = |other: &ListenerConfig| other.bind == listener.bind && listener.bind.port() != 0;
         if listeners.iter().any(taken) {
             return Err(source.error(bind, format_args!("`{}` twice", listener.bind), "different addresses"));
@@ -131,9 +143,7 @@ pub(super) fn parse(source: &Source<'_>) -> Result<Config, ConfigError> {
         listeners.push(listener);
     }
     Ok(Config {
-        password_file: source.optional_file(raw.password_file.as_ref())?,
-        acl_file: source.optional_file(raw.acl_file.as_ref())?,
-        allow_anonymous: raw.allow_anonymous,
+        realms,
         admin: build_admin(source, raw.admin.as_ref(), raw.admin_on_network)?,
         log: raw.log,
         listeners,
@@ -210,7 +220,28 @@ fn build_listener(source: &Source<'_>, raw: &Spanned<RawListener>) -> Result<Lis
         let expected = "a `certificate` and a `key`, a loopback address, or `plain_text_on_network = true`: passwords would be readable";
         return Err(source.error(&listener.bind, format_args!("`{bind}` without TLS"), expected));
     }
-    Ok(ListenerConfig { bind, tls })
+    Ok(ListenerConfig { tls, ..ListenerConfig::new(bind) })
+}
+
+/// The rules of a listener: its own, if it has a key for them, with what it does not say taken from the first realm.
+fn build_realm(
+    source: &Source<'_>,
+    listener: &RawListener,
+    realms: &mut Vec<RealmConfig>,
+) -> Result<RealmId, ConfigError> {
+    let password_file = source.optional_file(listener.password_file.as_ref())?;
+    let acl_file = source.optional_file(listener.acl_file.as_ref())?;
+    if password_file.is_none() && acl_file.is_none() && listener.allow_anonymous.is_none() {
+        return Ok(RealmId::FIRST);
+    }
+    let shared = realms.first().cloned().unwrap_or_default();
+    realms.push(RealmConfig {
+        name: Some(listener.bind.get_ref().as_str().into()),
+        password_file: password_file.or(shared.password_file),
+        acl_file: acl_file.or(shared.acl_file),
+        allow_anonymous: listener.allow_anonymous.unwrap_or(shared.allow_anonymous),
+    });
+    Ok(RealmId::from_index(realms.len() - 1))
 }
 
 fn build_tls(source: &Source<'_>, raw: &RawListener) -> Result<Option<TlsConfig>, ConfigError> {

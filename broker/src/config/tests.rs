@@ -46,14 +46,16 @@ fn the_sample_has_every_key_with_its_default() {
         versions: TlsVersions::default(),
     };
     let expected = Config {
-        password_file: Some(path("passwd")),
-        acl_file: Some(path("acl")),
-        allow_anonymous: false,
+        realms: vec![RealmConfig {
+            password_file: Some(path("passwd")),
+            acl_file: Some(path("acl")),
+            ..RealmConfig::default()
+        }],
         admin: Some(ADMIN_DEFAULT),
         log: LogLevel::Info,
         listeners: vec![
-            ListenerConfig { bind: "0.0.0.0:8883".parse().unwrap(), tls: Some(tls) },
-            ListenerConfig { bind: "127.0.0.1:1883".parse().unwrap(), tls: None },
+            ListenerConfig { tls: Some(tls), ..ListenerConfig::new("0.0.0.0:8883".parse().unwrap()) },
+            ListenerConfig::new("127.0.0.1:1883".parse().unwrap()),
         ],
         limits: Limits::default(),
         delivery: DeliveryConfig {
@@ -78,8 +80,14 @@ fn the_sample_has_every_key_with_its_default() {
 
 #[test]
 fn the_sample_users_and_rules_load() {
-    let access = Access::load(Some(&sample("passwd")), Some(&sample("acl")), false).unwrap();
-    let users = access.passwords.as_ref().unwrap().users().collect::<Vec<_>>();
+    let realm = RealmConfig {
+        password_file: Some(sample("passwd")),
+        acl_file: Some(sample("acl")),
+        ..RealmConfig::default()
+    };
+    let access = Access::load(&[realm]).unwrap();
+    let realm = access.realm(RealmId::FIRST);
+    let users = realm.passwords.as_ref().unwrap().users().collect::<Vec<_>>();
     assert_eq!(users, ["bridge", "sensor", "viewer"]);
     for (user, access_kind, topic, expected) in [
         ("sensor", crate::auth::AccessKind::Write, "sensors/a/b", true),
@@ -89,7 +97,7 @@ fn the_sample_users_and_rules_load() {
         ("bridge", crate::auth::AccessKind::Write, "anything", false),
         ("sensor", crate::auth::AccessKind::Read, "devices/sensor/x", true),
     ] {
-        let decision = access.acl.as_ref().unwrap().decide(Some(user), "c", access_kind, topic);
+        let decision = realm.acl.as_ref().unwrap().decide(Some(user), "c", access_kind, topic);
         assert_eq!(decision.allowed, expected, "{user} {topic}");
     }
 }
@@ -97,9 +105,30 @@ fn the_sample_users_and_rules_load() {
 #[test]
 fn the_shortest_file() {
     let config = load(&directory(), PLAIN).unwrap();
-    assert_eq!((config.password_file, config.acl_file, config.allow_anonymous), (None, None, false));
+    assert_eq!(config.realms, [RealmConfig::default()]);
     assert_eq!((config.admin, config.log), (Some(ADMIN_DEFAULT), LogLevel::Info));
     assert_eq!((config.listeners.len(), config.limits), (1, Limits::default()));
+}
+
+#[test]
+fn a_listener_with_rules_of_its_own_has_a_realm_of_its_own() {
+    let text = "password_file = \"passwd\"\nallow_anonymous = true\n\
+                [[listener]]\nbind = \"127.0.0.1:1\"\n\
+                [[listener]]\nbind = \"127.0.0.1:2\"\nacl_file = \"acl\"\nallow_anonymous = false\n";
+    let directory = directory();
+    let config = load(&directory, text).unwrap();
+    let (passwd, acl) = (directory.path().join("passwd"), directory.path().join("acl"));
+    let first =
+        RealmConfig { password_file: Some(passwd.clone()), allow_anonymous: true, ..RealmConfig::default() };
+    let second = RealmConfig {
+        name: Some("127.0.0.1:2".into()),
+        password_file: Some(passwd),
+        acl_file: Some(acl),
+        allow_anonymous: false,
+    };
+    assert_eq!(config.realms, [first, second]);
+    let realms = config.listeners.iter().map(|listener| listener.realm).collect::<Vec<_>>();
+    assert_eq!(realms, [RealmId::FIRST, RealmId::from_index(1)]);
 }
 
 #[test]
@@ -110,7 +139,7 @@ fn values_arrive() {
                 ca = \"pki/ca.crt\"\nrequire_certificate = true\ntls_versions = [\"1.3\"]\n\
                 [limits]\nconnections = 5\nsession_expiry_max_seconds = 4294967295\npassword_checks = 3\n";
     let config = load(&directory(), text).unwrap();
-    assert_eq!((config.admin, config.log, config.allow_anonymous), (None, LogLevel::Debug, true));
+    assert_eq!((config.admin, config.log, config.realms[0].allow_anonymous), (None, LogLevel::Debug, true));
     assert_eq!(config.listeners[0].tls, None);
     let tls = config.listeners[1].tls.as_ref().unwrap();
     assert!(tls.require_certificate && tls.ca.is_some());

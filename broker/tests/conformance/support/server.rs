@@ -15,7 +15,8 @@ use gaugeline_broker::{
         password_edit::PasswordEditor,
     },
     config::{
-        Config, DeliveryConfig, Limits, ListenerConfig, LogLevel, Persistence, PersistenceConfig, TlsConfig,
+        Config, DeliveryConfig, Limits, ListenerConfig, LogLevel, Persistence, PersistenceConfig,
+        RealmConfig, TlsConfig,
     },
     metrics::{CloseReason, DropReason, Metrics, QosLabel, RefusalReason},
     storage::{MemoryStore, Recovered, Store},
@@ -44,12 +45,10 @@ impl Setup {
     pub(crate) fn new() -> Self {
         let bind = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let config = Config {
-            password_file: None,
-            acl_file: None,
-            allow_anonymous: true,
+            realms: vec![RealmConfig { allow_anonymous: true, ..RealmConfig::default() }],
             admin: None,
             log: LogLevel::Info,
-            listeners: vec![ListenerConfig { bind, tls: None }],
+            listeners: vec![ListenerConfig::new(bind)],
             limits: Limits::default(),
             delivery: DeliveryConfig::default(),
             persistence: PersistenceConfig {
@@ -89,15 +88,15 @@ impl Setup {
             file.set(user, password.as_bytes(), HASHING).unwrap();
         }
         file.save().unwrap();
-        self.config.password_file = Some(path);
-        self.config.allow_anonymous = false;
+        self.config.realms[0].password_file = Some(path);
+        self.config.realms[0].allow_anonymous = false;
         self
     }
 
     pub(crate) fn acl(mut self, text: &str) -> Self {
         let path = self.files.path().join("acl");
         std::fs::write(&path, text).unwrap();
-        self.config.acl_file = Some(path);
+        self.config.realms[0].acl_file = Some(path);
         self
     }
 
