@@ -108,6 +108,42 @@ async fn credentials_that_were_right_are_not_hashed_again() {
     assert_eq!(cause(refused), Err(RefusalCause::NoPasswordFile));
 }
 
+#[tokio::test]
+async fn what_is_remembered_is_forgotten_with_the_users_line_alone() {
+    let line = |user: &str, password: &str| {
+        let passwords = passwords(password);
+        let (_, hash) = passwords.find("alice").unwrap();
+        format!("{user}:{hash}\n")
+    };
+    let access = |lines: &[&str]| {
+        let passwords = PasswordFile::parse(Path::new("passwd"), lines.concat()).unwrap();
+        Access::new(vec![Realm { passwords: Some(passwords), ..Realm::default() }])
+    };
+    let (alice, bob) = (line("alice", "a"), line("bob", "b"));
+    let (authenticator, handle, metrics) = authenticator(access(&[&alice, &bob]));
+    let log_in = async |user: &str, password: &str| {
+        cause(authenticator.authenticate(RealmId::FIRST, Some(user), Some(password.as_bytes())).await)
+    };
+    log_in("alice", "a").await.unwrap();
+    log_in("bob", "b").await.unwrap();
+    assert_eq!(hashes(&metrics), 2);
+
+    // The same password with a new salt is another line.
+    handle.swap(access(&["# new\n", &line("alice", "a"), &bob]));
+    log_in("bob", "b").await.unwrap();
+    assert_eq!(hashes(&metrics), 2, "the line of bob is the same");
+    log_in("alice", "a").await.unwrap();
+    assert_eq!(hashes(&metrics), 3);
+
+    handle.swap(access(&[&line("alice", "new"), &bob]));
+    assert_eq!(log_in("alice", "a").await, Err(RefusalCause::WrongPassword));
+    handle.swap(access(&[&bob]));
+    assert_eq!(log_in("alice", "a").await, Err(RefusalCause::UnknownUser));
+    assert_eq!(hashes(&metrics), 5);
+    log_in("bob", "b").await.unwrap();
+    assert_eq!(hashes(&metrics), 5);
+}
+
 async fn is_pending<F: Future + Unpin>(future: &mut F) -> bool {
     std::future::poll_fn(|context| Poll::Ready(pin!(&mut *future).poll(context).is_pending())).await
 }

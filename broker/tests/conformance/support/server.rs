@@ -93,6 +93,15 @@ impl Setup {
         self
     }
 
+    /// Only the users of this password file may connect.
+    pub(crate) fn password_file(mut self, text: &str) -> Self {
+        let path = self.files.path().join("passwd");
+        std::fs::write(&path, text).unwrap();
+        self.config.realms[0].password_file = Some(path);
+        self.config.realms[0].allow_anonymous = false;
+        self
+    }
+
     pub(crate) fn acl(mut self, text: &str) -> Self {
         let path = self.files.path().join("acl");
         std::fs::write(&path, text).unwrap();
