@@ -8,6 +8,7 @@ mod clients;
 mod limits;
 mod listener;
 mod logging;
+mod network;
 mod process;
 mod raw;
 
@@ -22,6 +23,7 @@ pub use self::{
     limits::Limits,
     listener::{ListenerConfig, Protocol, WebSocketConfig},
     logging::{LogDestination, LogTimestamp, LoggingConfig, SyslogFacility},
+    network::{EXPECTED_NETWORK, Network, NetworkError},
     process::{ProcessConfig, User},
 };
 pub use crate::router::Overflow;

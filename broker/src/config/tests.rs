@@ -166,7 +166,7 @@ fn values_about_clients_and_logs_arrive() {
                 timestamp = \"%s\"\nconnection_messages = false\n";
     let directory = directory();
     let config = load(&directory, text).unwrap();
-    let seconds = |seconds| Some(std::time::Duration::from_secs(seconds));
+    let seconds = |seconds| Some(Duration::from_secs(seconds));
     assert_eq!(
         config.process,
         ProcessConfig {
