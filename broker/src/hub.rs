@@ -1,17 +1,18 @@
 //! What all connections share: the router, the sessions, the rules, storage and the numbers.
 
+mod restore;
+
 use std::{
-    net::SocketAddr,
     num::{NonZeroU16, NonZeroU32},
     ops::Range,
     sync::Arc,
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use gaugeline_protocol::{
-    ClientId, PacketId, QoS, ReasonCode, TopicFilter, codec,
+    ClientId, PacketId, QoS, ReasonCode, codec,
     packet::{Publish, PublishProperties},
-    session::{Negotiated, ServerSettings, Session, session_expires_after},
+    session::ServerSettings,
 };
 
 use crate::{
@@ -24,12 +25,10 @@ use crate::{
     metrics::{DropReason, Metrics, Reload},
     router::{
         Addressee, CachedTopic, Fanout, Mailbox, MailboxId, MailboxIds, MailboxLimits, MailboxOptions,
-        Message, QueueTotal, RetainedLimits, RetainedWalk, Routed, Router, Run, Share, Stamp, Stamper, Sweep,
+        Message, Overflow, QueueTotal, RetainedLimits, Routed, Router, Run, Share, Stamp, Stamper, Sweep,
     },
     sessions::{Expiry, Parked, PendingWill, Registry, Seat},
-    storage::{
-        KeptSubscription, LastConnection, Receiver, Record, Recovered, RecoveredSession, Store, Ticket,
-    },
+    storage::{Receiver, Record, Recovered, Store, Ticket},
 };
 
 /// Above this much in a mailbox, publishers wait for its owner: enough to keep a connection busy for a few
@@ -108,61 +107,6 @@ impl Hub {
         Ok(hub)
     }
 
-    /// Brings a session back as if its connection had just been lost.
-    fn restore(&self, kept: RecoveredSession, now: Instant) {
-        let client_id = kept.client_id.clone();
-        let address = SocketAddr::from(([0, 0, 0, 0], 0));
-        let identity = Identity { user: kept.user.clone(), client_id: client_id.clone(), address };
-        let mailbox = self.mailbox_named(kept.session, &identity, true);
-        let terms = Negotiated::offline(client_id.clone(), kept.expiry_seconds, &self.settings);
-        let walks = self.interrupted_walks(&kept);
-        let inflight = kept.inflight.into_iter().map(|sent| (sent.packet_id, sent.delivery));
-        let mut session = Session::restore(terms, now, inflight, kept.received);
-        for (filter, KeptSubscription { subscription, .. }) in kept.subscriptions {
-            self.router.subscribe(&mailbox, &filter, subscription);
-            session.subscriptions_mut().insert(filter, subscription);
-        }
-        self.metrics.subscriptions.inc_by(session.subscriptions().len() as i64);
-        mailbox.put_back(kept.queued.into_iter());
-        let after_loss = session_expires_after(kept.expiry_seconds).and_then(|after| now.checked_add(after));
-        let (expires_at, will) = match kept.connection {
-            LastConnection::Parked { expires_at, will } => (
-                expires_at.map(|at| self.anchor.to_instant(at)),
-                will.map(|(will, due)| (will, self.anchor.to_instant(due))),
-            ),
-            LastConnection::Open { will } => (
-                after_loss,
-                will.map(|will| {
-                    let delay = will.delay_seconds.min(kept.expiry_seconds);
-                    (will, now + Duration::from_secs(u64::from(delay)))
-                }),
-            ),
-        };
-        let will = will.map(|(will, due)| PendingWill { will, identity, due });
-        for at in [expires_at, will.as_ref().map(|will| will.due)].into_iter().flatten() {
-            self.expiry.schedule(at, client_id.clone());
-        }
-        self.registry.restore(client_id, Box::new(Parked { session, mailbox, walks, expires_at, will }));
-    }
-
-    /// The walks over retained messages that the last process did not finish. They begin anew, without what waits already:
-    /// what comes twice is what the client has acknowledged.
-    fn interrupted_walks(&self, kept: &RecoveredSession) -> Vec<RetainedWalk> {
-        let walking = || kept.subscriptions.iter().filter(|(_, kept)| kept.walking);
-        if walking().next().is_none() {
-            return Vec::new();
-        }
-        let inflight = kept.inflight.iter().filter_map(|sent| sent.delivery.as_ref());
-        let waiting = kept.queued.iter().chain(inflight).filter(|delivery| delivery.retain);
-        let waiting = Arc::new(waiting.map(|delivery| delivery.message.stamp()).collect());
-        let walk = |(filter, kept): &(TopicFilter, KeptSubscription)| RetainedWalk {
-            page: self.router.retained().pages(filter.clone()),
-            subscription: kept.subscription,
-            waiting: Some(Arc::clone(&waiting)),
-        };
-        walking().map(walk).collect()
-    }
-
     fn empty(
         limits: &Limits,
         delivery: &DeliveryConfig,
@@ -235,6 +179,15 @@ impl Hub {
         Arc::new(Mailbox::new(id, identity.clone(), options, limits, Arc::clone(&self.queued)))
     }
 
+    /// A session's client has come again. If it came in under other rules, they hold from now on.
+    pub(crate) fn move_in(&self, mailbox: &Mailbox, identity: &Identity) {
+        let moved = mailbox.identity().realm != identity.realm;
+        mailbox.set_identity(identity.clone());
+        if moved {
+            self.access.touch();
+        }
+    }
+
     /// Keeps the retained message of a topic up to date. The ticket says when the change is safe.
     pub(crate) fn retain(&self, topic: &str, message: Option<Arc<Message>>) -> Result<Ticket, ReasonCode> {
         let Some(message) = message else {
@@ -273,7 +226,8 @@ impl Hub {
         let routed = fanout.send(run, messages, &shares, || self.stamp());
         if !routed.evicted.is_empty() {
             for (mailbox, count) in &routed.evictions {
-                let client = mailbox.identity().client_id.as_str();
+                let identity = mailbox.identity();
+                let client = identity.client_id.as_str();
                 self.metrics.count_drops(self.full_queue(run), Some(client), Some(&run.topic.topic), *count);
             }
             for &(session, oldest) in &routed.evicted {
@@ -290,7 +244,10 @@ impl Hub {
             reason = ReasonCode::NoMatchingSubscribers;
         }
         let turned_away = (routed.turned_away > 0).then_some(0..run.publishes.len());
-        let refused = routed.refused.into_iter().map(|(_, range)| range).chain(turned_away).collect();
+        let refused = match self.delivery.queue_overflow {
+            Overflow::DropNewest => Vec::new(),
+            _ => routed.refused.into_iter().map(|(_, range)| range).chain(turned_away).collect(),
+        };
         Accepted { ticket, reason, refused }
     }
 
@@ -349,7 +306,8 @@ impl Hub {
     fn count_denied(&self, run: &Run<'_>) {
         let (mut denied, messages) = (run.denied(), run.publishes.len() as u64);
         for mailbox in denied.by_ref().take(DENIED_NAMED_MAX) {
-            let client = mailbox.identity().client_id.as_str();
+            let identity = mailbox.identity();
+            let client = identity.client_id.as_str();
             self.metrics.count_drops(DropReason::AclRead, Some(client), Some(&run.topic.topic), messages);
         }
         let others = denied.count() as u64;
@@ -362,7 +320,8 @@ impl Hub {
         let reason =
             if best_effort && full == DropReason::QueueFull { DropReason::SlowConsumer } else { full };
         for (mailbox, count) in &routed.losses {
-            let client = mailbox.identity().client_id.as_str();
+            let identity = mailbox.identity();
+            let client = identity.client_id.as_str();
             self.metrics.count_drops(reason, Some(client), Some(&run.topic.topic), *count);
         }
         for (session, range) in &routed.refused {
@@ -422,7 +381,8 @@ impl Hub {
             self.store.append(Record::SessionEnded { session: parked.mailbox.id() });
         }
         let waited = parked.mailbox.close() + parked.session.inflight();
-        let client = parked.mailbox.identity().client_id.as_str();
+        let identity = parked.mailbox.identity();
+        let client = identity.client_id.as_str();
         self.metrics.count_drops(DropReason::SessionEnded, Some(client), None, waited as u64);
         if let Some(pending) = parked.will {
             self.publish_will(&parked.mailbox, &pending, now);
@@ -440,9 +400,13 @@ impl Hub {
             Look::Reloaded(before) => {
                 self.metrics.rules_reloads.inc(Reload::Done);
                 let now = self.access.snapshot();
-                let gone = |_: &ClientId, seat: &Seat| !now.still_admits(seat.user(), &before);
+                let gone = |_: &ClientId, seat: &Seat| {
+                    let realm = seat.realm();
+                    !now.realm(realm).still_admits(seat.user(), before.realm(realm))
+                };
                 let ended = self.registry.vacate_where(ReasonCode::NotAuthorized, gone);
-                let users = now.passwords.as_ref().map_or(0, PasswordFile::len);
+                let passwords = now.realms().iter().filter_map(|realm| realm.passwords.as_ref());
+                let users = passwords.map(PasswordFile::len).sum::<usize>();
                 tracing::info!(users, ended, "users and rights were read anew");
             }
         }
