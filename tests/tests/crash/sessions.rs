@@ -327,7 +327,7 @@ fn broker_killed_before_a_new_subscription_has_all_its_retained_messages() {
     }
     for _ in 0..TOPICS {
         assert!(matches!(
-            publisher.next(),
+            publisher.receive(),
             Some(Got::Ack(AckType::PubAck, _, ReasonCode::NoMatchingSubscribers))
         ));
     }
