@@ -10,8 +10,9 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::{
-    ADMIN_DEFAULT, Config, ConfigError, DeliveryConfig, ListenerConfig, LogLevel, Overflow, Persistence,
-    PersistenceConfig, RealmConfig, RealmId, Sessions, TlsConfig, TlsVersions, limits::RawLimits,
+    ADMIN_DEFAULT, AclOptions, Config, ConfigError, DeliveryConfig, ListenerConfig, LogLevel, Overflow,
+    Persistence, PersistenceConfig, RealmConfig, RealmId, Sessions, TlsConfig, TlsVersions,
+    limits::RawLimits,
 };
 
 #[derive(Deserialize)]
@@ -19,6 +20,11 @@ use super::{
 struct RawConfig {
     password_file: Option<Spanned<PathBuf>>,
     acl_file: Option<Spanned<PathBuf>>,
+    acl_refuse_futile_subscribe: Option<bool>,
+    #[serde(default)]
+    acl_deny_wins: bool,
+    #[serde(default)]
+    acl_extensions: bool,
     #[serde(default)]
     allow_anonymous: bool,
     admin: Option<Spanned<String>>,
@@ -127,6 +133,12 @@ pub(super) fn parse(source: &Source<'_>) -> Result<Config, ConfigError> {
         name: None,
         password_file: source.optional_file(raw.password_file.as_ref())?,
         acl_file: source.optional_file(raw.acl_file.as_ref())?,
+        acl_options: AclOptions {
+            // A subscription that stays silent is a mistake that nobody sees. mosquitto grants it.
+            refuse_futile_subscribe: raw.acl_refuse_futile_subscribe.unwrap_or(true),
+            deny_wins: raw.acl_deny_wins,
+            extensions: raw.acl_extensions,
+        },
         allow_anonymous: raw.allow_anonymous,
     }];
     let mut listeners: Vec<ListenerConfig> = Vec::with_capacity(raw.listener.len());
@@ -239,6 +251,7 @@ fn build_realm(
         name: Some(listener.bind.get_ref().as_str().into()),
         password_file: password_file.or(shared.password_file),
         acl_file: acl_file.or(shared.acl_file),
+        acl_options: shared.acl_options,
         allow_anonymous: listener.allow_anonymous.unwrap_or(shared.allow_anonymous),
     });
     Ok(RealmId::from_index(realms.len() - 1))
