@@ -28,7 +28,8 @@ impl RealmId {
         u16::try_from(index).map_or(Self::NONE, Self)
     }
 
-    pub(super) fn index(self) -> usize {
+    /// Its place in the configuration.
+    pub fn index(self) -> usize {
         self.0.into()
     }
 }

@@ -196,7 +196,7 @@ impl Rules {
             let covers = |deny: &&Arc<Entry>| deny.levels(names).is_some_and(|levels| levels.covers(&part));
             match denies.iter().flat_map(|list| list.iter()).find(covers) {
                 None => return Decision::by(allow, true),
-                Some(deny) => denied_by = denied_by.or(Some(Decision::by(deny, false))),
+                Some(deny) => denied_by = denied_by.or_else(|| Some(Decision::by(deny, false))),
             }
         }
         denied_by.unwrap_or(Decision::NO_LINE_ALLOWS)
@@ -205,7 +205,7 @@ impl Rules {
 
 /// What no ACL file can change, from mosquitto's broker: `$share...` is not a topic of messages, and clients do not write
 /// below `$SYS` except where bridges report their state.
-pub(super) fn builtin_allows(access: AccessKind, topic: &str) -> bool {
+pub fn builtin_allows(access: AccessKind, topic: &str) -> bool {
     if !topic.starts_with('$') {
         return true;
     }
