@@ -11,7 +11,7 @@ use super::{
     Acl, AclOptions, Decision, Identity, PasswordFile,
     acl::{self, AccessKind},
 };
-use crate::file_error::FileError;
+use crate::{config::ClientIds, file_error::FileError};
 
 /// Which realm: its place in the configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
@@ -47,6 +47,8 @@ pub struct RealmConfig {
     pub acl_options: AclOptions,
     /// Whether clients without a user name may connect; without a password file, whether any client may.
     pub allow_anonymous: bool,
+    /// Which client identifiers are taken.
+    pub client_ids: ClientIds,
 }
 
 /// One set of rules, loaded.
@@ -60,6 +62,8 @@ pub struct Realm {
     pub acl: Option<Acl>,
     /// Whether a client without a user name may connect; without a password file, whether any client may.
     pub allow_anonymous: bool,
+    /// Which client identifiers are taken.
+    pub client_ids: ClientIds,
 }
 
 impl Realm {
@@ -74,6 +78,7 @@ impl Realm {
             passwords: config.password_file.as_deref().map(PasswordFile::load).transpose()?,
             acl: acl.transpose()?,
             allow_anonymous: config.allow_anonymous,
+            client_ids: config.client_ids.clone(),
         })
     }
 

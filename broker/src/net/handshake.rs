@@ -12,12 +12,12 @@ use gaugeline_protocol::{
     session::{self, Negotiated, Session},
 };
 use tokio::{net::TcpStream, sync::watch};
-use tokio_rustls::TlsAcceptor;
 
 use super::{
     connection::{Arrival, Connection},
     listener::{Entrance, ListenerTerms},
     stream::Stream,
+    tls::LiveTls,
 };
 use crate::{
     auth::{Identity, RealmId},
@@ -125,9 +125,9 @@ async fn answer_refusal(stream: Stream, refused: &Refused) {
     tokio::time::timeout(REFUSAL_TIME_MAX, stream.finish(&out)).await.ok();
 }
 
-async fn secure(hub: &Hub, socket: TcpStream, tls: Option<TlsAcceptor>) -> Result<Stream, Refused> {
-    let Some(acceptor) = tls else { return Ok(Stream::Plain(socket)) };
-    match acceptor.accept(socket).await {
+async fn secure(hub: &Hub, socket: TcpStream, tls: Option<Arc<LiveTls>>) -> Result<Stream, Refused> {
+    let Some(tls) = tls else { return Ok(Stream::Plain(socket)) };
+    match tls.acceptor().accept(socket).await {
         Ok(stream) => Ok(Stream::Tls(Box::new(stream))),
         Err(error) => {
             hub.metrics.tls_handshake_failures.inc();

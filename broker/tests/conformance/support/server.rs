@@ -16,8 +16,8 @@ use gaugeline_broker::{
         password_edit::PasswordEditor,
     },
     config::{
-        Config, DeliveryConfig, Limits, ListenerConfig, LogLevel, Persistence, PersistenceConfig,
-        RealmConfig, TlsConfig,
+        ClientsConfig, Config, DeliveryConfig, Limits, ListenerConfig, LogLevel, LoggingConfig, Persistence,
+        PersistenceConfig, ProcessConfig, RealmConfig, TlsConfig,
     },
     metrics::{CloseReason, DropReason, Metrics, QosLabel, RefusalReason},
     storage::{MemoryStore, Recovered, Store},
@@ -61,6 +61,9 @@ impl Setup {
                 directory: PathBuf::new(),
                 accept_damage: false,
             },
+            clients: ClientsConfig::default(),
+            logging: LoggingConfig::default(),
+            process: ProcessConfig::default(),
         };
         Self { config, store: Arc::new(MemoryStore), files: tempfile::tempdir().unwrap() }
     }
