@@ -28,7 +28,7 @@ pub use self::{
 };
 pub use crate::router::Overflow;
 pub use crate::{
-    auth::{RealmConfig, RealmId},
+    auth::{AclOptions, RealmConfig, RealmId},
     file_error::FileError as ConfigError,
     net::tls::{Application, Ciphers, ClientCertificate, ReadableKey, TlsConfig, TlsVersions},
 };
