@@ -14,6 +14,7 @@ mod init;
 mod logging;
 mod output;
 mod passwd;
+mod pki;
 mod publish;
 mod random;
 mod signals;
@@ -45,6 +46,7 @@ enum Command {
     Check(check::Arguments),
     Health(health::Arguments),
     Passwd(passwd::Arguments),
+    Pki(pki::Arguments),
     Pub(Box<publish::Arguments>),
     Sub(Box<subscribe::Arguments>),
     Bench(Box<bench::Options>),
@@ -63,6 +65,7 @@ fn main() -> ExitCode {
         Command::Check(arguments) => check::run(&arguments),
         Command::Health(arguments) => health::run(&arguments),
         Command::Passwd(arguments) => passwd::run(&arguments),
+        Command::Pki(arguments) => pki::run(&arguments),
         Command::Pub(arguments) => run_client(&logging, publish::run(&arguments)),
         Command::Sub(arguments) => run_client(&logging, subscribe::run(&arguments)),
     };

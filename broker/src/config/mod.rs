@@ -6,6 +6,7 @@
 
 mod limits;
 mod listener;
+mod listener_security;
 mod raw;
 
 use std::{
@@ -20,7 +21,7 @@ pub use self::{
 };
 pub use crate::router::Overflow;
 pub use crate::{
-    auth::{RealmConfig, RealmId},
+    auth::{ClientIdRule, IdentitySource, RealmConfig, RealmId},
     file_error::FileError as ConfigError,
     net::tls::{Application, Ciphers, ClientCertificate, ReadableKey, TlsConfig, TlsVersions},
 };
