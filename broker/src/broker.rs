@@ -246,7 +246,7 @@ fn listen(config: &ListenerConfig) -> Result<Listener, StartError> {
         tls,
         realm: config.realm,
         identity: config.identity,
-        client_ids: config.client_ids.clone(),
+        client_id_rule: config.client_id_rule.clone(),
     };
     Listener::bind(address, terms).map_err(|error| StartError::Bind { address, error })
 }

@@ -24,7 +24,7 @@ use crate::{
     metrics::{DropReason, Metrics, Reload},
     router::{
         Addressee, CachedTopic, Fanout, Mailbox, MailboxId, MailboxIds, MailboxLimits, MailboxOptions,
-        Message, QueueTotal, RetainedLimits, Routed, Router, Run, Share, Stamp, Stamper,
+        Message, Overflow, QueueTotal, RetainedLimits, Routed, Router, Run, Share, Stamp, Stamper,
     },
     sessions::{Expiry, Parked, PendingWill, Registry, Seat},
     storage::{LastConnection, Receiver, Record, Recovered, RecoveredSession, Store, Ticket},
@@ -265,7 +265,10 @@ impl Hub {
             reason = ReasonCode::NoMatchingSubscribers;
         }
         let turned_away = (routed.turned_away > 0).then_some(0..run.publishes.len());
-        let refused = routed.refused.into_iter().map(|(_, range)| range).chain(turned_away).collect();
+        let refused = match self.delivery.queue_overflow {
+            Overflow::DropNewest => Vec::new(),
+            _ => routed.refused.into_iter().map(|(_, range)| range).chain(turned_away).collect(),
+        };
         Accepted { ticket, reason, refused }
     }
 

@@ -17,6 +17,7 @@ mod passwd;
 mod pki;
 mod publish;
 mod random;
+mod secret;
 mod signals;
 mod subscribe;
 mod up;

@@ -255,7 +255,7 @@ async fn admit(
         };
         answered(refusal.reason, counted, refusal.to_string())
     })?;
-    if !listener.client_ids.admits(user.as_deref(), negotiated.client_id.as_str()) {
+    if !listener.client_id_rule.admits(user.as_deref(), negotiated.client_id.as_str()) {
         let detail = format!(
             "the client identifier `{}` does not belong to the user (client_id_must_be)",
             negotiated.client_id.as_str()

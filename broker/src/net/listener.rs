@@ -36,7 +36,7 @@ pub(crate) struct ListenerTerms {
     /// Where they have their user names from.
     pub(crate) identity: IdentitySource,
     /// Which client identifiers they may have.
-    pub(crate) client_ids: ClientIdRule,
+    pub(crate) client_id_rule: ClientIdRule,
 }
 
 /// A bound socket.

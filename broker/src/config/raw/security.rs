@@ -2,10 +2,10 @@
 
 use toml::Spanned;
 
-use super::{
-    Ciphers, ClientCertificate, ClientIdRule, ConfigError, IdentitySource, ListenerConfig, ReadableKey,
-    TlsConfig, TlsVersions,
-    raw::{RawListener, Source},
+use super::{RawListener, Source, listener::RawProtocol};
+use crate::config::{
+    Application, Ciphers, ClientCertificate, ClientIdRule, ConfigError, IdentitySource, ListenerConfig,
+    ReadableKey, TlsConfig, TlsVersions,
 };
 
 /// How the listener encrypts; `None`: not at all.
@@ -32,6 +32,10 @@ pub(super) fn build_tls(source: &Source<'_>, raw: &RawListener) -> Result<Option
             ReadableKey::Warned
         } else {
             ReadableKey::Refused
+        },
+        application: match raw.protocol {
+            RawProtocol::Mqtt => Application::Mqtt,
+            RawProtocol::WebSocket => Application::WebSocket,
         },
         ..TlsConfig::new(source.file(certificate)?, source.file(key)?)
     };
@@ -65,7 +69,7 @@ pub(super) fn build_identity(
         }
     }
     if let Some(rule) = &raw.client_id_must_be {
-        listener.client_ids = ClientIdRule::parse(rule.get_ref()).ok_or_else(|| {
+        listener.client_id_rule = ClientIdRule::parse(rule.get_ref()).ok_or_else(|| {
             let expected =
                 "\"%u\" for the user name, \"%u:*\" for what begins with it and a separator, or \"*\"";
             source.error(rule, format_args!("\"{}\"", rule.get_ref()), expected)
