@@ -243,8 +243,13 @@ impl Drop for Broker {
 fn listen(config: &ListenerConfig) -> Result<Listener, StartError> {
     let tls = config.tls.as_ref().map(prepare).transpose()?;
     let address = config.bind;
-    Listener::bind(address, ListenerTerms { tls, realm: config.realm })
-        .map_err(|error| StartError::Bind { address, error })
+    let terms = ListenerTerms {
+        tls,
+        realm: config.realm,
+        identity: config.identity,
+        client_id_rule: config.client_id_rule.clone(),
+    };
+    Listener::bind(address, terms).map_err(|error| StartError::Bind { address, error })
 }
 
 /// TLS for a start: what is wrong with files that can be used is only said.

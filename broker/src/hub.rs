@@ -400,10 +400,7 @@ impl Hub {
             Look::Reloaded(before) => {
                 self.metrics.rules_reloads.inc(Reload::Done);
                 let now = self.access.snapshot();
-                let gone = |_: &ClientId, seat: &Seat| {
-                    let realm = seat.realm();
-                    !now.realm(realm).still_admits(seat.user(), before.realm(realm))
-                };
+                let gone = |_: &ClientId, seat: &Seat| !seat.is_admitted(&now, &before);
                 let ended = self.registry.vacate_where(ReasonCode::NotAuthorized, gone);
                 let passwords = now.realms().iter().filter_map(|realm| realm.passwords.as_ref());
                 let users = passwords.map(PasswordFile::len).sum::<usize>();
