@@ -10,7 +10,7 @@ use crate::{
     admin::{AdminError, AdminServer, Component, Readiness},
     auth::{AccessHandle, watch::AccessFiles},
     clock,
-    config::{Config, ConfigError, ListenerConfig, Persistence, PersistenceConfig},
+    config::{Config, ConfigError, ListenerConfig, Persistence, PersistenceConfig, Protocol},
     hub::Hub,
     metrics::{Metrics, MetricsSource, StorageMetrics},
     net::{Doorman, Listener, ListenerTerms, tls},
@@ -22,6 +22,9 @@ use crate::{
 const HOUSEKEEPING_INTERVAL: Duration = Duration::from_secs(1);
 /// How often a shutdown looks whether the last connection has gone.
 const SHUTDOWN_POLL_INTERVAL: Duration = Duration::from_millis(10);
+
+/// The name of what a WebSocket begins with in TLS [IANA, ALPN protocol IDs].
+const ALPN_HTTP: &[u8] = b"http/1.1";
 
 /// Why a broker did not start.
 #[derive(Debug, thiserror::Error)]
@@ -238,10 +241,17 @@ impl Drop for Broker {
 }
 
 fn listen(config: &ListenerConfig) -> Result<Listener, StartError> {
-    let tls = config.tls.as_ref().map(tls::server_config).transpose()?.map(TlsAcceptor::from);
+    let mut tls = config.tls.as_ref().map(tls::server_config).transpose()?;
+    if let (Protocol::WebSocket(_), Some(tls)) = (&config.protocol, &mut tls) {
+        Arc::make_mut(tls).alpn_protocols = vec![ALPN_HTTP.to_vec()];
+    }
+    let terms = ListenerTerms {
+        tls: tls.map(TlsAcceptor::from),
+        protocol: config.protocol.clone(),
+        realm: config.realm,
+    };
     let address = config.bind;
-    Listener::bind(address, ListenerTerms { tls, realm: config.realm })
-        .map_err(|error| StartError::Bind { address, error })
+    Listener::bind(address, terms).map_err(|error| StartError::Bind { address, error })
 }
 
 /// Opens what the configuration asks for, and gives back what it holds.

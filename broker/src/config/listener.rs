@@ -48,10 +48,23 @@ pub enum Protocol {
 }
 
 /// On which terms a listener speaks WebSocket.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WebSocketConfig {
     /// The pages, by their origin, whose scripts may connect; programs that are no browsers send none. Empty: all.
     pub origins: Vec<String>,
+    /// How long the request that opens a WebSocket may be, in bytes.
+    pub header_bytes_max: usize,
+}
+
+impl WebSocketConfig {
+    /// Room for the cookies that browsers send along, which nobody reads here.
+    pub const HEADER_BYTES_DEFAULT: usize = 8192;
+}
+
+impl Default for WebSocketConfig {
+    fn default() -> Self {
+        Self { origins: Vec::new(), header_bytes_max: Self::HEADER_BYTES_DEFAULT }
+    }
 }
 
 impl ListenerConfig {

@@ -169,7 +169,7 @@ fn values_about_clients_and_logs_arrive() {
                 timestamp = \"%s\"\nconnection_messages = false\n";
     let directory = directory();
     let config = load(&directory, text).unwrap();
-    let seconds = |seconds| Some(std::time::Duration::from_secs(seconds));
+    let seconds = |seconds| Some(Duration::from_secs(seconds));
     assert_eq!(
         config.process,
         ProcessConfig {
@@ -192,7 +192,10 @@ fn values_about_clients_and_logs_arrive() {
             ipv6_only: true,
             optional: true,
             interface: Some("lo".into()),
-            protocol: Protocol::WebSocket(WebSocketConfig { origins: vec!["http://a".into()] }),
+            protocol: Protocol::WebSocket(WebSocketConfig {
+                origins: vec!["http://a".into()],
+                ..WebSocketConfig::default()
+            }),
             connections_max: Some(3),
             mount_point: Some("a/".into()),
             maximum_qos: gaugeline_protocol::QoS::AtLeastOnce,

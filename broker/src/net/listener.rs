@@ -19,6 +19,7 @@ use tokio_rustls::TlsAcceptor;
 use super::handshake;
 use crate::{
     auth::RealmId,
+    config::Protocol,
     hub::Hub,
     log,
     metrics::{Metrics, RefusalReason},
@@ -32,6 +33,7 @@ const EXHAUSTED_PAUSE: Duration = Duration::from_millis(50);
 /// On which terms a listener takes clients.
 pub(crate) struct ListenerTerms {
     pub(crate) tls: Option<TlsAcceptor>,
+    pub(crate) protocol: Protocol,
     /// Whose rules hold for them.
     pub(crate) realm: RealmId,
 }

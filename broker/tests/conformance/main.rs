@@ -48,4 +48,5 @@ mod support;
 mod takeover;
 mod tls;
 mod topic_alias;
+mod websocket;
 mod wills;

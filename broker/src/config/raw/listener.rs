@@ -48,7 +48,7 @@ fn build_protocol(source: &Source<'_>, raw: &RawListener) -> Result<Protocol, Co
         }
         (RawProtocol::WebSocket, origins) => {
             let origins = origins.as_ref().map(|origins| origins.get_ref().clone()).unwrap_or_default();
-            Ok(Protocol::WebSocket(WebSocketConfig { origins }))
+            Ok(Protocol::WebSocket(WebSocketConfig { origins, ..WebSocketConfig::default() }))
         }
     }
 }
