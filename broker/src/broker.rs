@@ -4,16 +4,18 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use gaugeline_protocol::{ClientId, ReasonCode};
 use tokio::{task::JoinHandle, time::MissedTickBehavior};
-use tokio_rustls::TlsAcceptor;
 
 use crate::{
     admin::{AdminError, AdminServer, Component, Readiness},
     auth::{AccessHandle, watch::AccessFiles},
     clock,
-    config::{Config, ConfigError, ListenerConfig, Persistence, PersistenceConfig, Protocol},
+    config::{Config, ConfigError, ListenerConfig, Persistence, PersistenceConfig, TlsConfig},
     hub::Hub,
     metrics::{Metrics, MetricsSource, StorageMetrics},
-    net::{Doorman, Listener, ListenerTerms, tls},
+    net::{
+        Doorman, Listener, ListenerTerms,
+        tls::{self, LiveTls},
+    },
     sessions::Absentees,
     storage::{Durability, MemoryStore, OpenError, OpenOptions, Recovered, SegmentLog, Store},
 };
@@ -22,9 +24,6 @@ use crate::{
 const HOUSEKEEPING_INTERVAL: Duration = Duration::from_secs(1);
 /// How often a shutdown looks whether the last connection has gone.
 const SHUTDOWN_POLL_INTERVAL: Duration = Duration::from_millis(10);
-
-/// The name of what a WebSocket begins with in TLS [IANA, ALPN protocol IDs].
-const ALPN_HTTP: &[u8] = b"http/1.1";
 
 /// Why a broker did not start.
 #[derive(Debug, thiserror::Error)]
@@ -241,17 +240,19 @@ impl Drop for Broker {
 }
 
 fn listen(config: &ListenerConfig) -> Result<Listener, StartError> {
-    let mut tls = config.tls.as_ref().map(tls::server_config).transpose()?;
-    if let (Protocol::WebSocket(_), Some(tls)) = (&config.protocol, &mut tls) {
-        Arc::make_mut(tls).alpn_protocols = vec![ALPN_HTTP.to_vec()];
-    }
-    let terms = ListenerTerms {
-        tls: tls.map(TlsAcceptor::from),
-        protocol: config.protocol.clone(),
-        realm: config.realm,
-    };
+    let tls = config.tls.as_ref().map(prepare).transpose()?;
+    let terms = ListenerTerms { tls, protocol: config.protocol.clone(), realm: config.realm };
     let address = config.bind;
     Listener::bind(address, terms).map_err(|error| StartError::Bind { address, error })
+}
+
+/// TLS for a start: what is wrong with files that can be used is only said.
+fn prepare(config: &TlsConfig) -> Result<Arc<LiveTls>, StartError> {
+    let prepared = tls::prepare(config, clock::unix_time(), None)?;
+    for note in prepared.notes() {
+        tracing::warn!("{note}");
+    }
+    Ok(Arc::new(LiveTls::new(prepared)))
 }
 
 /// Opens what the configuration asks for, and gives back what it holds.

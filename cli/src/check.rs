@@ -10,7 +10,7 @@ use gaugeline_broker::{
     tls,
 };
 
-use crate::{failure::Failure, files, output::say};
+use crate::{clock, failure::Failure, files, output::say};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -67,7 +67,11 @@ fn check_broker(path: &Path) -> Result<String, Failure> {
     let mut listeners = Vec::new();
     for listener in &config.listeners {
         let kind = match &listener.tls {
-            Some(tls) => tls::server_config(tls).map(|_| "TLS").map_err(Failure::configuration)?,
+            Some(tls) => {
+                let prepared = tls::prepare(tls, clock::unix_time(), None).map_err(Failure::configuration)?;
+                prepared.notes().iter().for_each(|note| eprintln!("Warning: {note}"));
+                "TLS"
+            }
             None => "plain TCP",
         };
         let rules = describe(access.realm(listener.realm));

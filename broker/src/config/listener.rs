@@ -4,7 +4,7 @@ use std::{net::SocketAddr, sync::Arc};
 
 use gaugeline_protocol::{QoS, Version};
 
-use super::{RealmId, TlsConfig};
+use super::{Application, RealmId, TlsConfig};
 
 /// One address that clients connect to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,6 +45,16 @@ pub enum Protocol {
     Mqtt,
     /// In binary frames of a WebSocket [RFC 6455; MQTT 5.0, section 6].
     WebSocket(WebSocketConfig),
+}
+
+impl Protocol {
+    /// What clients ask for by name in TLS: [`TlsConfig::application`] of such a listener.
+    pub fn application(&self) -> Application {
+        match self {
+            Self::Mqtt => Application::Mqtt,
+            Self::WebSocket(_) => Application::WebSocket,
+        }
+    }
 }
 
 /// On which terms a listener speaks WebSocket.

@@ -8,6 +8,7 @@ mod clients;
 mod limits;
 mod listener;
 mod logging;
+mod network;
 mod process;
 mod raw;
 
@@ -22,13 +23,14 @@ pub use self::{
     limits::Limits,
     listener::{ListenerConfig, Protocol, WebSocketConfig},
     logging::{LogDestination, LogTimestamp, LoggingConfig, SyslogFacility},
+    network::{EXPECTED_NETWORK, Network, NetworkError},
     process::{ProcessConfig, User},
 };
 pub use crate::router::Overflow;
 pub use crate::{
     auth::{RealmConfig, RealmId},
     file_error::FileError as ConfigError,
-    net::tls::{TlsConfig, TlsVersions},
+    net::tls::{Application, Ciphers, ClientCertificate, ReadableKey, TlsConfig, TlsVersions},
 };
 
 /// Where the admin server listens by default.

@@ -19,9 +19,9 @@ use self::{
     logging::RawLogging,
 };
 use super::{
-    ADMIN_DEFAULT, ClientIds, Config, ConfigError, DeliveryConfig, ListenerConfig, LogLevel, Overflow,
-    Persistence, PersistenceConfig, ProcessConfig, RealmConfig, RealmId, Sessions, TlsConfig, TlsVersions,
-    User, limits::RawLimits,
+    ADMIN_DEFAULT, ClientCertificate, ClientIds, Config, ConfigError, DeliveryConfig, ListenerConfig,
+    LogLevel, Overflow, Persistence, PersistenceConfig, ProcessConfig, RealmConfig, RealmId, Sessions,
+    TlsConfig, TlsVersions, User, limits::RawLimits,
 };
 
 #[derive(Deserialize)]
@@ -338,14 +338,16 @@ fn build_tls(source: &Source<'_>, raw: &RawListener) -> Result<Option<TlsConfig>
         return Err(source.error(required, "`require_certificate = true` without `ca`", expected));
     }
     Ok(Some(TlsConfig {
-        certificate: source.file(certificate)?,
-        key: source.file(key)?,
         ca: source.optional_file(raw.ca.as_ref())?,
-        require_certificate: require_certificate.is_some(),
+        client_certificate: match require_certificate {
+            Some(_) => ClientCertificate::Required,
+            None => ClientCertificate::NotAsked,
+        },
         versions: raw
             .tls_versions
             .as_ref()
             .map_or_else(|| Ok(TlsVersions::default()), |list| parse_versions(source, list))?,
+        ..TlsConfig::new(source.file(certificate)?, source.file(key)?)
     }))
 }
 

@@ -39,11 +39,8 @@ fn the_sample_has_every_key_with_its_default() {
     let config = load(&directory, &text).unwrap();
     let path = |name: &str| directory.path().join(name);
     let tls = TlsConfig {
-        certificate: path("pki/server.crt"),
-        key: path("pki/server.key"),
         ca: Some(path("pki/ca.crt")),
-        require_certificate: false,
-        versions: TlsVersions::default(),
+        ..TlsConfig::new(path("pki/server.crt"), path("pki/server.key"))
     };
     let expected = Config {
         realms: vec![RealmConfig {
@@ -147,7 +144,7 @@ fn values_arrive() {
     assert_eq!((config.admin, config.log, config.realms[0].allow_anonymous), (None, LogLevel::Debug, true));
     assert_eq!(config.listeners[0].tls, None);
     let tls = config.listeners[1].tls.as_ref().unwrap();
-    assert!(tls.require_certificate && tls.ca.is_some());
+    assert_eq!((tls.client_certificate, tls.ca.is_some()), (ClientCertificate::Required, true));
     assert_eq!(tls.versions, TlsVersions { v1_2: false, v1_3: true });
     assert_eq!((config.limits.connections, config.limits.packet_bytes), (5, 2_000_000));
     assert_eq!(config.limits.authenticator().concurrent, 3);

@@ -12,12 +12,12 @@ use gaugeline_protocol::{
     session::{self, Negotiated, Session},
 };
 use tokio::{net::TcpStream, sync::watch};
-use tokio_rustls::TlsAcceptor;
 
 use super::{
     connection::{Arrival, Connection},
     listener::{Entrance, ListenerTerms},
     stream::Stream,
+    tls::LiveTls,
     websocket::{self, NotOpened},
 };
 use crate::{
@@ -167,9 +167,9 @@ async fn open(stream: Stream, protocol: &Protocol) -> Result<Stream, Unopened> {
     }
 }
 
-async fn secure(hub: &Hub, socket: TcpStream, tls: Option<TlsAcceptor>) -> Result<Stream, Refused> {
-    let Some(acceptor) = tls else { return Ok(Stream::Plain(socket)) };
-    match acceptor.accept(socket).await {
+async fn secure(hub: &Hub, socket: TcpStream, tls: Option<Arc<LiveTls>>) -> Result<Stream, Refused> {
+    let Some(tls) = tls else { return Ok(Stream::Plain(socket)) };
+    match tls.acceptor().accept(socket).await {
         Ok(stream) => Ok(Stream::Tls(Box::new(stream))),
         Err(error) => {
             hub.metrics.tls_handshake_failures.inc();

@@ -14,9 +14,8 @@ use tokio::{
     net::{TcpListener, TcpSocket, TcpStream},
     sync::watch,
 };
-use tokio_rustls::TlsAcceptor;
 
-use super::handshake;
+use super::{handshake, tls::LiveTls};
 use crate::{
     auth::RealmId,
     config::Protocol,
@@ -32,7 +31,7 @@ const EXHAUSTED_PAUSE: Duration = Duration::from_millis(50);
 
 /// On which terms a listener takes clients.
 pub(crate) struct ListenerTerms {
-    pub(crate) tls: Option<TlsAcceptor>,
+    pub(crate) tls: Option<Arc<LiveTls>>,
     pub(crate) protocol: Protocol,
     /// Whose rules hold for them.
     pub(crate) realm: RealmId,

@@ -2,7 +2,7 @@
 
 use bytes::{Bytes, BytesMut};
 use gaugeline_broker::{
-    config::{Protocol, WebSocketConfig},
+    config::{Application, Protocol, TlsConfig, WebSocketConfig},
     metrics::{CloseReason, RefusalReason},
 };
 use gaugeline_protocol::{QoS, ReasonCode, Version, packet::PingReq};
@@ -283,7 +283,8 @@ async fn a_violation_of_mqtt_is_told_before_the_close(version: Version) {
 /// [RFC 7301, section 3.2].
 async fn it_goes_through_tls_under_its_own_name(version: Version) {
     let pki = Pki::new();
-    let server = setup(|_| {}).tls(pki.server(false)).start().await;
+    let tls = TlsConfig { application: Application::WebSocket, ..pki.server(false) };
+    let server = setup(|_| {}).tls(tls).start().await;
     for (offered, heard) in
         [(&[][..], true), (&[&b"http/1.1"[..]], true), (&[b"h2", b"http/1.1"], true), (&[b"mqtt"], false)]
     {
