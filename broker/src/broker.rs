@@ -245,6 +245,7 @@ fn listen(config: &ListenerConfig) -> Result<Listener, StartError> {
     let address = config.bind;
     let terms = ListenerTerms {
         tls,
+        protocol: config.protocol.clone(),
         realm: config.realm,
         identity: config.identity,
         client_id_rule: config.client_id_rule.clone(),

@@ -204,7 +204,10 @@ fn values_about_clients_and_logs_arrive() {
             ipv6_only: true,
             optional: true,
             interface: Some("lo".into()),
-            protocol: Protocol::WebSocket(WebSocketConfig { origins: vec!["http://a".into()] }),
+            protocol: Protocol::WebSocket(WebSocketConfig {
+                origins: vec!["http://a".into()],
+                ..WebSocketConfig::default()
+            }),
             connections_max: Some(3),
             mount_point: Some("a/".into()),
             maximum_qos: gaugeline_protocol::QoS::AtLeastOnce,

@@ -18,10 +18,12 @@ use super::{
     listener::{Entrance, ListenerTerms},
     stream::Stream,
     tls::{LiveTls, PeerCertificate},
+    websocket::{self, NotOpened},
 };
 use crate::{
     auth::{Identity, RealmId},
     clock,
+    config::Protocol,
     hub::Hub,
     log,
     metrics::RefusalReason,
@@ -78,10 +80,20 @@ async fn let_in(
 ) {
     let limit = Duration::from_secs(hub.limits.connect_timeout_seconds);
     let started = clock::now();
-    let secured = tokio::time::timeout(limit, secure(&hub, socket, listener.tls.clone())).await;
-    let (mut stream, certificate) = match secured {
-        Ok(Ok(secured)) => secured,
-        Ok(Err(refused)) => return refuse(&hub, None, None, address, &refused),
+    let opened = async {
+        let secured = secure(&hub, socket, listener.tls.clone()).await;
+        let (stream, certificate) = secured.map_err(Unopened::from)?;
+        Ok((open(stream, &listener.protocol).await?, certificate))
+    };
+    let (mut stream, certificate) = match tokio::time::timeout(limit, opened).await {
+        Ok(Ok(opened)) => opened,
+        Ok(Err(Unopened { refused, farewell })) => {
+            refuse(&hub, None, None, address, &refused);
+            if let Some((stream, answer)) = farewell {
+                tokio::time::timeout(REFUSAL_TIME_MAX, stream.finish(&answer)).await.ok();
+            }
+            return;
+        }
         Err(_) => return refuse(&hub, None, None, address, &too_slow(limit)),
     };
     let mut received = BytesMut::new();
@@ -123,6 +135,37 @@ async fn answer_refusal(stream: Stream, refused: &Refused) {
     }
     // The connection is over whether or not the client hears why.
     tokio::time::timeout(REFUSAL_TIME_MAX, stream.finish(&out)).await.ok();
+}
+
+/// A connection that did not get as far as MQTT.
+struct Unopened {
+    refused: Refused,
+    /// What it is told in the protocol below.
+    farewell: Option<(Stream, Vec<u8>)>,
+}
+
+impl From<Refused> for Unopened {
+    fn from(refused: Refused) -> Self {
+        Self { refused, farewell: None }
+    }
+}
+
+/// Opens the WebSocket, if that is what the listener speaks.
+async fn open(stream: Stream, protocol: &Protocol) -> Result<Stream, Unopened> {
+    let Protocol::WebSocket(config) = protocol else { return Ok(stream) };
+    match websocket::open(stream, config).await {
+        Ok(socket) => Ok(Stream::WebSocket(Box::new(socket))),
+        Err(NotOpened::Lost(error)) => {
+            let detail = format!("the connection was lost before the WebSocket was open: {error}");
+            Err(Refused::silently(RefusalReason::ConnectionLost, detail).into())
+        }
+        Err(NotOpened::Refused(refusal)) => {
+            let counted =
+                if refusal.origin { RefusalReason::Origin } else { RefusalReason::WebSocketHandshake };
+            let refused = Refused::silently(counted, refusal.detail);
+            Err(Unopened { refused, farewell: Some((refusal.stream, refusal.answer)) })
+        }
+    }
 }
 
 async fn secure(
@@ -178,10 +221,13 @@ async fn read_connect(hub: &Hub, stream: &mut Stream, received: &mut BytesMut) -
     };
     loop {
         if received.first().is_some_and(|first| *first != CONNECT) {
-            return Err(Refused::silently(
-                RefusalReason::MalformedConnect,
-                "the first packet is not CONNECT [MQTT-3.1.0-1]",
-            ));
+            let hint = if received.starts_with(b"GET ") {
+                " (the client speaks HTTP; a browser needs a listener with `protocol = \"websocket\"`)"
+            } else {
+                ""
+            };
+            let detail = format!("the first packet is not CONNECT [MQTT-3.1.0-1]{hint}");
+            return Err(Refused::silently(RefusalReason::MalformedConnect, detail));
         }
         let frame = codec::frame(received, hub.limits.connect_packet_bytes)
             .map_err(|error| malformed(error, None))?;

@@ -78,6 +78,12 @@ impl Setup {
         self
     }
 
+    /// Changes the only listener.
+    pub(crate) fn listener(mut self, change: impl FnOnce(&mut ListenerConfig)) -> Self {
+        change(&mut self.config.listeners[0]);
+        self
+    }
+
     pub(crate) fn store(mut self, store: Arc<dyn Store>) -> Self {
         self.store = store;
         self
