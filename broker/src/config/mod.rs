@@ -45,6 +45,8 @@ pub struct Config {
     pub delivery: DeliveryConfig,
     /// What outlives the process.
     pub persistence: PersistenceConfig,
+    /// The files that this was read from: a change of one of them is a reason to read all of them again.
+    pub files: Vec<PathBuf>,
 }
 
 /// Which sessions something holds for.
@@ -142,6 +144,25 @@ impl LogLevel {
 }
 
 impl Config {
+    /// A broker for anonymous clients with these listeners that keeps nothing on disk and has no admin server; for
+    /// everything else the defaults.
+    pub fn listening_on(listeners: Vec<ListenerConfig>) -> Self {
+        Self {
+            realms: vec![RealmConfig { allow_anonymous: true, ..RealmConfig::default() }],
+            admin: None,
+            log: LogLevel::Info,
+            listeners,
+            limits: Limits::default(),
+            delivery: DeliveryConfig::default(),
+            persistence: PersistenceConfig {
+                mode: Persistence::Off,
+                directory: PathBuf::new(),
+                accept_damage: false,
+            },
+            files: Vec::new(),
+        }
+    }
+
     /// Reads, parses and checks a file, and that the files that it names can be read.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
         let text = std::fs::read_to_string(path).map_err(|error| ConfigError::unreadable(path, &error))?;

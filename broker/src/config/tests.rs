@@ -65,6 +65,7 @@ fn the_sample_has_every_key_with_its_default() {
             directory: path("data"),
             accept_damage: false,
         },
+        files: vec![path("broker.toml")],
     };
     assert_eq!(config, expected);
     for (key, default) in Limits::defaults() {

@@ -35,6 +35,7 @@ use crate::{
     metrics::Tally,
     router::{Contents, Delivery, Mailbox, MatchCache, RetainedWalk, Stamp},
     sessions::Seat,
+    settings::Followed,
     storage::Ticket,
 };
 
@@ -119,6 +120,9 @@ pub(super) struct Connection {
     /// The client asked to be told when messages were received: then each must be safe before it is told, or a crash
     /// could give the same message two stamps.
     pub(super) stamps: bool,
+    /// The largest packet that the client may send: what it was told.
+    pub(super) packet_bytes_max: usize,
+    pub(super) settings: Followed,
     pub(super) tally: Tally,
     pub(super) occupied: bool,
 }
@@ -139,6 +143,8 @@ pub(super) struct Arrival {
     /// CONNACK.
     pub(super) out: BytesMut,
     pub(super) stamps: bool,
+    /// What the client was told of them in CONNACK holds as long as the connection.
+    pub(super) settings: Followed,
 }
 
 /// What a turn of the poll found.
@@ -186,6 +192,7 @@ impl Connection {
             received,
             out,
             stamps,
+            settings,
         } = arrival;
         Self {
             hub,
@@ -214,6 +221,8 @@ impl Connection {
             sent: Vec::new(),
             settled: Vec::new(),
             stamps,
+            packet_bytes_max: settings.limits.packet_bytes,
+            settings,
             tally: Tally::default(),
             occupied: false,
         }
@@ -221,6 +230,7 @@ impl Connection {
 
     fn turns(&mut self, cx: &mut Context<'_>, scratch: &mut Scratch) -> Result<(), Ending> {
         let now = clock::now();
+        self.settings.follow(&self.hub.settings);
         if !self.occupied {
             self.occupied = true;
             self.seat.occupy(cx.waker());
@@ -299,7 +309,8 @@ impl Connection {
     /// Whether so many acknowledgements wait that nothing is read.
     fn waits_for_storage(&self) -> bool {
         self.storage_stall.is_some()
-            || self.session.acknowledgements_waiting() >= usize::from(self.hub.limits.receive_maximum)
+            || self.session.acknowledgements_waiting()
+                >= usize::from(self.session.negotiated().receive_maximum.get())
     }
 
     /// Reads once, and handles every whole packet.

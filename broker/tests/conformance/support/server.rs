@@ -3,7 +3,6 @@
 use std::{
     net::{Ipv4Addr, SocketAddr},
     num::NonZeroU32,
-    path::PathBuf,
     sync::Arc,
 };
 
@@ -14,10 +13,7 @@ use gaugeline_broker::{
         hash::SaltLength,
         password_edit::{Hashing, PasswordEditor},
     },
-    config::{
-        Config, DeliveryConfig, Limits, ListenerConfig, LogLevel, Persistence, PersistenceConfig,
-        RealmConfig, TlsConfig,
-    },
+    config::{Config, DeliveryConfig, Limits, ListenerConfig, TlsConfig},
     metrics::{CloseReason, DropReason, Metrics, QosLabel, RefusalReason},
     storage::{MemoryStore, Recovered, Store},
 };
@@ -45,19 +41,7 @@ const HASHING: Hashing =
 impl Setup {
     pub(crate) fn new() -> Self {
         let bind = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let config = Config {
-            realms: vec![RealmConfig { allow_anonymous: true, ..RealmConfig::default() }],
-            admin: None,
-            log: LogLevel::Info,
-            listeners: vec![ListenerConfig::new(bind)],
-            limits: Limits::default(),
-            delivery: DeliveryConfig::default(),
-            persistence: PersistenceConfig {
-                mode: Persistence::Off,
-                directory: PathBuf::new(),
-                accept_damage: false,
-            },
-        };
+        let config = Config::listening_on(vec![ListenerConfig::new(bind)]);
         Self { config, store: Arc::new(MemoryStore), files: tempfile::tempdir().unwrap() }
     }
 
