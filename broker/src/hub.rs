@@ -22,7 +22,7 @@ use crate::{
     metrics::{DropReason, Metrics, Reload},
     router::{
         Addressee, CachedTopic, Fanout, LiveLimits, Mailbox, MailboxId, MailboxIds, MailboxOptions, Message,
-        QueueTotal, Routed, Router, Run, Share, Stamp, Stamper,
+        Overflow, QueueTotal, Routed, Router, Run, Share, Stamp, Stamper,
     },
     sessions::{Expiry, Parked, PendingWill, Registry, Seat},
     settings::{Settings, SettingsHandle},
@@ -243,7 +243,11 @@ impl Hub {
             reason = ReasonCode::NoMatchingSubscribers;
         }
         let turned_away = (routed.turned_away > 0).then_some(0..run.publishes.len());
-        let refused = routed.refused.into_iter().map(|(_, range)| range).chain(turned_away).collect();
+        let mut refused =
+            routed.refused.into_iter().map(|(_, range)| range).chain(turned_away).collect::<Vec<_>>();
+        if !refused.is_empty() && self.settings.load().delivery.queue_overflow == Overflow::DropNewest {
+            refused.clear();
+        }
         Accepted { ticket, reason, refused }
     }
 

@@ -15,7 +15,7 @@ use arc_swap::{ArcSwap, Guard};
 use gaugeline_protocol::{codec, session::ServerSettings};
 
 use crate::{
-    config::{Config, DeliveryConfig, Limits},
+    config::{ClientsConfig, Config, DeliveryConfig, Limits},
     router::{MailboxLimits, RetainedLimits},
 };
 
@@ -28,6 +28,7 @@ const STALL_BYTES: usize = 1 << 20;
 pub(crate) struct Settings {
     pub(crate) limits: Limits,
     pub(crate) delivery: DeliveryConfig,
+    pub(crate) clients: ClientsConfig,
     /// The server's side of the negotiation with a new connection.
     pub(crate) server: ServerSettings,
     pub(crate) packets: codec::Limits,
@@ -36,7 +37,7 @@ pub(crate) struct Settings {
 impl Settings {
     /// What a configuration asks for.
     pub(crate) fn new(config: &Config) -> Self {
-        let (limits, delivery) = (config.limits.clone(), config.delivery.clone());
+        let limits = config.limits.clone();
         let at_least_one = |count| NonZeroU16::new(count).unwrap_or(NonZeroU16::MIN);
         let packet_bytes = u32::try_from(limits.packet_bytes).unwrap_or(u32::MAX);
         let server = ServerSettings {
@@ -54,7 +55,7 @@ impl Settings {
             filters_per_packet_max: limits.filters_per_packet,
             user_properties_max: limits.user_properties_per_packet,
         };
-        Self { limits, delivery, server, packets }
+        Self { limits, delivery: config.delivery.clone(), clients: config.clients.clone(), server, packets }
     }
 
     /// How much waits for one session at most.

@@ -8,7 +8,7 @@ use std::{path::PathBuf, sync::Arc};
 use gaugeline_protocol::TopicFilter;
 
 use super::{Acl, Decision, Identity, PasswordFile, acl, acl::AccessKind};
-use crate::file_error::FileError;
+use crate::{config::ClientIds, file_error::FileError};
 
 /// Which realm: its place in the configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
@@ -41,6 +41,8 @@ pub struct RealmConfig {
     pub acl_file: Option<PathBuf>,
     /// Whether clients without a user name may connect; without a password file, whether any client may.
     pub allow_anonymous: bool,
+    /// Which client identifiers are taken.
+    pub client_ids: ClientIds,
 }
 
 /// One set of rules, loaded.
@@ -54,6 +56,8 @@ pub struct Realm {
     pub acl: Option<Acl>,
     /// Whether a client without a user name may connect; without a password file, whether any client may.
     pub allow_anonymous: bool,
+    /// Which client identifiers are taken.
+    pub client_ids: ClientIds,
 }
 
 impl Realm {
@@ -67,6 +71,7 @@ impl Realm {
             passwords: config.password_file.as_deref().map(PasswordFile::load).transpose()?,
             acl: config.acl_file.as_deref().map(Acl::load).transpose()?,
             allow_anonymous: config.allow_anonymous,
+            client_ids: config.client_ids.clone(),
         })
     }
 

@@ -9,8 +9,15 @@ use super::{RealmId, TlsConfig};
 /// One address that clients connect to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListenerConfig {
-    /// The address. Port 0 lets the system choose.
+    /// The address. Port 0 lets the system choose. `[::]` is every address of this machine, those of IPv4 too; also where
+    /// there is no IPv6.
     pub bind: SocketAddr,
+    /// Whether `[::]` is every address of IPv6 alone.
+    pub ipv6_only: bool,
+    /// Whether the broker starts without this listener where the machine does not have the address.
+    pub optional: bool,
+    /// The network interface that clients must come through. `None`: any.
+    pub interface: Option<Arc<str>>,
     /// How MQTT is carried. Default: as it is.
     pub protocol: Protocol,
     /// `None`: plain TCP, on loopback unless the file says `plain_text_on_network = true`.
@@ -52,6 +59,9 @@ impl ListenerConfig {
     pub fn new(bind: SocketAddr) -> Self {
         Self {
             bind,
+            ipv6_only: false,
+            optional: false,
+            interface: None,
             protocol: Protocol::Mqtt,
             tls: None,
             realm: RealmId::FIRST,

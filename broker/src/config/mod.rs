@@ -4,8 +4,12 @@
 //! `broker.toml:12: found ..., expected ...`. Nothing here opens a socket or parses the files that it names; it only sees to
 //! it that they are there.
 
+mod clients;
 mod limits;
 mod listener;
+mod logging;
+mod network;
+mod process;
 mod raw;
 
 use std::{
@@ -15,8 +19,12 @@ use std::{
 };
 
 pub use self::{
+    clients::{ClientIds, ClientsConfig},
     limits::Limits,
     listener::{ListenerConfig, Protocol, WebSocketConfig},
+    logging::{LogDestination, LogTimestamp, LoggingConfig, SyslogFacility},
+    network::{EXPECTED_NETWORK, Network, NetworkError},
+    process::{ProcessConfig, User},
 };
 pub use crate::router::Overflow;
 pub use crate::{
@@ -45,6 +53,12 @@ pub struct Config {
     pub delivery: DeliveryConfig,
     /// What outlives the process.
     pub persistence: PersistenceConfig,
+    /// What clients may ask for.
+    pub clients: ClientsConfig,
+    /// Where log lines go.
+    pub logging: LoggingConfig,
+    /// How the broker behaves as a process.
+    pub process: ProcessConfig,
     /// The files that this was read from: a change of one of them is a reason to read all of them again.
     pub files: Vec<PathBuf>,
 }
@@ -117,6 +131,8 @@ pub enum Persistence {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LogLevel {
+    /// None are.
+    Off,
     /// Faults of the broker.
     Error,
     /// What an operator should look at.
@@ -134,6 +150,7 @@ impl LogLevel {
     /// The word in the file.
     pub const fn as_str(self) -> &'static str {
         match self {
+            Self::Off => "off",
             Self::Error => "error",
             Self::Warn => "warn",
             Self::Info => "info",
@@ -159,6 +176,9 @@ impl Config {
                 directory: PathBuf::new(),
                 accept_damage: false,
             },
+            clients: ClientsConfig::default(),
+            logging: LoggingConfig::default(),
+            process: ProcessConfig::default(),
             files: Vec::new(),
         }
     }

@@ -4,7 +4,7 @@ use super::*;
 use crate::{
     auth::{
         Realm,
-        hash::{PasswordHash, SaltLength},
+        hash::{Hashing, PasswordHash, SaltLength},
     },
     metrics::MetricsSource as _,
 };
@@ -13,7 +13,7 @@ const LIMITS: AuthenticatorLimits = AuthenticatorLimits { concurrent: 1, waiting
 
 fn passwords(password: &str) -> PasswordFile {
     let cheap = NonZeroU32::new(1).unwrap();
-    let hash = PasswordHash::create(password.as_bytes(), cheap, SaltLength::Twelve).unwrap();
+    let hash = PasswordHash::create(password.as_bytes(), Hashing::Pbkdf2(cheap, SaltLength::Twelve)).unwrap();
     PasswordFile::parse(Path::new("passwd"), format!("alice:{hash}\n")).unwrap()
 }
 
@@ -106,6 +106,42 @@ async fn credentials_that_were_right_are_not_hashed_again() {
     handle.swap(Access::default());
     let refused = authenticator.authenticate(RealmId::FIRST, Some("alice"), Some(b"pw")).await;
     assert_eq!(cause(refused), Err(RefusalCause::NoPasswordFile));
+}
+
+#[tokio::test]
+async fn what_is_remembered_is_forgotten_with_the_users_line_alone() {
+    let line = |user: &str, password: &str| {
+        let passwords = passwords(password);
+        let (_, hash) = passwords.find("alice").unwrap();
+        format!("{user}:{hash}\n")
+    };
+    let access = |lines: &[&str]| {
+        let passwords = PasswordFile::parse(Path::new("passwd"), lines.concat()).unwrap();
+        Access::new(vec![Realm { passwords: Some(passwords), ..Realm::default() }])
+    };
+    let (alice, bob) = (line("alice", "a"), line("bob", "b"));
+    let (authenticator, handle, metrics) = authenticator(access(&[&alice, &bob]));
+    let log_in = async |user: &str, password: &str| {
+        cause(authenticator.authenticate(RealmId::FIRST, Some(user), Some(password.as_bytes())).await)
+    };
+    log_in("alice", "a").await.unwrap();
+    log_in("bob", "b").await.unwrap();
+    assert_eq!(hashes(&metrics), 2);
+
+    // The same password with a new salt is another line.
+    handle.swap(access(&["# new\n", &line("alice", "a"), &bob]));
+    log_in("bob", "b").await.unwrap();
+    assert_eq!(hashes(&metrics), 2, "the line of bob is the same");
+    log_in("alice", "a").await.unwrap();
+    assert_eq!(hashes(&metrics), 3);
+
+    handle.swap(access(&[&line("alice", "new"), &bob]));
+    assert_eq!(log_in("alice", "a").await, Err(RefusalCause::WrongPassword));
+    handle.swap(access(&[&bob]));
+    assert_eq!(log_in("alice", "a").await, Err(RefusalCause::UnknownUser));
+    assert_eq!(hashes(&metrics), 5);
+    log_in("bob", "b").await.unwrap();
+    assert_eq!(hashes(&metrics), 5);
 }
 
 async fn is_pending<F: Future + Unpin>(future: &mut F) -> bool {

@@ -10,8 +10,8 @@ use gaugeline_broker::{
     Broker,
     admin::Readiness,
     auth::{
-        hash::SaltLength,
-        password_edit::{Hashing, PasswordEditor},
+        hash::{Hashing, SaltLength},
+        password_edit::PasswordEditor,
     },
     config::{Config, DeliveryConfig, Limits, ListenerConfig, TlsConfig},
     metrics::{CloseReason, DropReason, Metrics, QosLabel, RefusalReason},
@@ -35,8 +35,7 @@ pub(crate) struct Server {
 }
 
 /// Passwords in tests protect nothing.
-const HASHING: Hashing =
-    Hashing { iterations: NonZeroU32::new(10).unwrap(), salt_length: SaltLength::Twelve };
+const HASHING: Hashing = Hashing::Pbkdf2(NonZeroU32::new(10).unwrap(), SaltLength::Twelve);
 
 impl Setup {
     pub(crate) fn new() -> Self {
@@ -73,6 +72,15 @@ impl Setup {
             file.set(user, password.as_bytes(), HASHING).unwrap();
         }
         file.save().unwrap();
+        self.config.realms[0].password_file = Some(path);
+        self.config.realms[0].allow_anonymous = false;
+        self
+    }
+
+    /// Only the users of this password file may connect.
+    pub(crate) fn password_file(mut self, text: &str) -> Self {
+        let path = self.files.path().join("passwd");
+        std::fs::write(&path, text).unwrap();
         self.config.realms[0].password_file = Some(path);
         self.config.realms[0].allow_anonymous = false;
         self
