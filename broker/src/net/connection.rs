@@ -35,6 +35,7 @@ use crate::{
     metrics::Tally,
     router::{Contents, Delivery, Mailbox, MatchCache, RetainedWalk, Stamp},
     sessions::Seat,
+    settings::Followed,
     storage::Ticket,
 };
 
@@ -108,10 +109,8 @@ pub(super) struct Connection {
     pub(super) timer: Option<Pin<Box<Sleep>>>,
     /// Where storage must be for the retained messages of the open run.
     pub(super) retained_at: Ticket,
-    /// Where storage must be for the subscriptions of the packet at hand.
+    /// Where storage must be for CONNACK, and then for the subscriptions of the packet at hand.
     pub(super) subscribed_at: Ticket,
-    /// Where storage must be before CONNACK is sent.
-    opened_at: Ticket,
     /// Packets that may leave once storage has reached a position: packet ids of QoS 2 must not be forgotten.
     pub(super) gated: Option<Gated>,
     /// Packet ids that were given out in this wake, for storage.
@@ -121,6 +120,9 @@ pub(super) struct Connection {
     /// The client asked to be told when messages were received: then each must be safe before it is told, or a crash
     /// could give the same message two stamps.
     pub(super) stamps: bool,
+    /// The largest packet that the client may send: what it was told.
+    pub(super) packet_bytes_max: usize,
+    pub(super) settings: Followed,
     pub(super) tally: Tally,
     pub(super) occupied: bool,
 }
@@ -143,6 +145,8 @@ pub(super) struct Arrival {
     /// Where storage must be before it leaves: it promises the will.
     pub(super) opened_at: Ticket,
     pub(super) stamps: bool,
+    /// What the client was told of them in CONNACK holds as long as the connection.
+    pub(super) settings: Followed,
 }
 
 /// What a turn of the poll found.
@@ -191,6 +195,7 @@ impl Connection {
             out,
             opened_at,
             stamps,
+            settings,
         } = arrival;
         Self {
             hub,
@@ -214,12 +219,13 @@ impl Connection {
             refused_until: None,
             timer: None,
             retained_at: Ticket::START,
-            subscribed_at: Ticket::START,
-            opened_at,
+            subscribed_at: opened_at,
             gated: None,
             sent: Vec::new(),
             settled: Vec::new(),
             stamps,
+            packet_bytes_max: settings.limits.packet_bytes,
+            settings,
             tally: Tally::default(),
             occupied: false,
         }
@@ -227,9 +233,10 @@ impl Connection {
 
     fn turns(&mut self, cx: &mut Context<'_>, scratch: &mut Scratch) -> Result<(), Ending> {
         let now = clock::now();
+        self.settings.follow(&self.hub.settings);
         if !self.occupied {
             self.seat.occupy(cx.waker());
-            if self.seat.verdict().is_none() && self.hub.store.wait(self.opened_at, cx.waker()) {
+            if self.seat.verdict().is_none() && self.hub.store.wait(self.subscribed_at, cx.waker()) {
                 return Ok(());
             }
             self.occupied = true;
@@ -308,7 +315,8 @@ impl Connection {
     /// Whether so many acknowledgements wait that nothing is read.
     fn waits_for_storage(&self) -> bool {
         self.storage_stall.is_some()
-            || self.session.acknowledgements_waiting() >= usize::from(self.hub.limits.receive_maximum)
+            || self.session.acknowledgements_waiting()
+                >= usize::from(self.session.negotiated().receive_maximum.get())
     }
 
     /// Reads once, and handles every whole packet.
