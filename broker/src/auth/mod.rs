@@ -6,6 +6,7 @@
 
 pub mod acl;
 mod authenticator;
+pub mod guard;
 pub mod hash;
 pub mod password_edit;
 pub mod password_file;
