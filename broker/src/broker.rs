@@ -16,6 +16,7 @@ use crate::{
         Doorman, Listener, ListenerTerms,
         tls::{self, LiveTls},
     },
+    router::Sweep,
     sessions::Absentees,
     storage::{Durability, MemoryStore, OpenError, OpenOptions, Recovered, SegmentLog, Store},
 };
@@ -278,9 +279,11 @@ async fn keep_house(hub: Arc<Hub>, storage: Component, mut files: AccessFiles) {
     let mut interval = tokio::time::interval(HOUSEKEEPING_INTERVAL);
     interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut absentees = Absentees::default();
+    let mut sweep = Sweep::default();
     loop {
         interval.tick().await;
         hub.expire(clock::now());
+        hub.sweep_retained(&mut sweep, clock::now());
         hub.follow_rules(&mut files);
         match hub.store.failure() {
             None => storage.ready(),

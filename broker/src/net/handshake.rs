@@ -27,7 +27,7 @@ use crate::{
     metrics::RefusalReason,
     router::{Delivery, FRAME_BYTES_MAX, Mailbox, RECEIVE_STAMP, RetainedWalk, Wire},
     sessions::{Claim, Parked, Seat},
-    storage::Record,
+    storage::{Record, Ticket},
 };
 
 /// What is read at once before CONNECT is complete: few are larger.
@@ -308,8 +308,9 @@ fn enter(
         delivery.stamped = stamps;
     }
     let will = connect.will.map(Box::new);
+    let mut opened_at = Ticket::START;
     if mailbox.is_persistent() {
-        hub.store.append(Record::SessionOpened {
+        let opened = hub.store.append(Record::SessionOpened {
             session: mailbox.id(),
             realm: hub.access.load().realm(identity.realm).name.clone(),
             client_id: identity.client_id.clone(),
@@ -317,10 +318,24 @@ fn enter(
             expiry_seconds: session.negotiated().session_expiry_seconds,
             will: will.clone(),
         });
+        // Of the session alone nothing is lost that SUBACK or PUBACK does not wait for.
+        opened_at = if will.is_some() { opened } else { opened_at };
     }
     log::connected(&identity, session.version(), present);
-    let arrival =
-        Arrival { stream, identity, session, mailbox, seat, will, entrance, walks, received, out, stamps };
+    let arrival = Arrival {
+        stream,
+        identity,
+        session,
+        mailbox,
+        seat,
+        will,
+        entrance,
+        walks,
+        received,
+        out,
+        opened_at,
+        stamps,
+    };
     tokio::spawn(Connection::new(hub, arrival).run());
 }
 
