@@ -18,6 +18,7 @@ use gaugeline_protocol::{
 use crate::{
     auth::{
         AccessHandle, Authenticator, Identity, PasswordFile,
+        guard::{Arrivals, Meters},
         watch::{AccessFiles, Look},
     },
     clock::{self, Anchor},
@@ -50,6 +51,8 @@ pub(crate) struct Hub {
     pub(crate) expiry: Expiry,
     pub(crate) access: Arc<AccessHandle>,
     pub(crate) authenticator: Authenticator,
+    pub(crate) arrivals: Arrivals,
+    pub(crate) meters: Meters,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) queued: Arc<QueueTotal>,
@@ -125,7 +128,10 @@ impl Hub {
                 Arc::clone(&access),
                 Arc::clone(&metrics),
                 limits.authenticator(),
+                limits.guard(),
             )?,
+            arrivals: Arrivals::new(&limits.guard()),
+            meters: Meters::new(&limits.guard()),
             access,
             store,
             metrics,

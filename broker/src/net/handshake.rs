@@ -14,13 +14,15 @@ use gaugeline_protocol::{
 use tokio::{net::TcpStream, sync::watch};
 
 use super::{
-    connection::{Arrival, Connection},
+    arrival::Arrival,
+    connection::Connection,
     listener::{Entrance, ListenerTerms},
+    pacing::Pacing,
     stream::Stream,
     tls::LiveTls,
 };
 use crate::{
-    auth::{Identity, RealmId},
+    auth::{Identity, RealmId, guard::Meter},
     clock,
     hub::Hub,
     log,
@@ -211,6 +213,7 @@ struct Admitted {
     seat: Arc<Seat>,
     /// The session that was there.
     found: Option<Box<Parked>>,
+    meter: Option<Box<Meter>>,
 }
 
 async fn admit(
@@ -227,11 +230,12 @@ async fn admit(
     let rules = hub.access.snapshot();
     let authenticated = hub
         .authenticator
-        .authenticate(realm, connect.user_name.as_deref(), connect.password.as_deref())
+        .authenticate(realm, connect.user_name.as_deref(), connect.password.as_deref(), address.ip())
         .await
         .map_err(|refusal| {
             let counted = match refusal.reason() {
                 ReasonCode::ServerBusy => RefusalReason::ServerBusy,
+                ReasonCode::ConnectionRateExceeded => RefusalReason::LoginBackoff,
                 _ => RefusalReason::NotAuthorized,
             };
             answered(refusal.reason(), counted, refusal.to_string())
@@ -248,6 +252,8 @@ async fn admit(
         let detail = "the limit of sessions is reached".to_owned();
         return Err(answered(ReasonCode::QuotaExceeded, RefusalReason::ServerBusy, detail));
     }
+    let meter = measure(hub, authenticated.user.as_ref(), &negotiated.client_id, address)
+        .map_err(|(reason, counted, detail)| answered(reason, counted, detail))?;
     let client_id = negotiated.client_id.clone();
     let identity = Identity { realm, user: authenticated.user, client_id, address };
     let seat = Arc::new(Seat::of(realm, identity.user.clone()));
@@ -266,7 +272,25 @@ async fn admit(
     if !hub.access.snapshot().realm(realm).still_admits(seat.user(), rules.realm(realm)) {
         seat.vacate(ReasonCode::NotAuthorized);
     }
-    Ok(Admitted { identity, negotiated, seat, found })
+    Ok(Admitted { identity, negotiated, seat, found, meter })
+}
+
+/// Measures the connection with the others of its user and of its address, unless there are too many of them.
+fn measure(
+    hub: &Hub,
+    user: Option<&Arc<str>>,
+    client_id: &ClientId,
+    address: SocketAddr,
+) -> Result<Option<Box<Meter>>, (ReasonCode, RefusalReason, String)> {
+    let (address, now) = (address.ip(), clock::now());
+    if let Some(user) = user {
+        let too_fast = (ReasonCode::ConnectionRateExceeded, RefusalReason::TooFast);
+        let came = hub.arrivals.of_user(user, address, now);
+        came.map_err(|error| (too_fast.0, too_fast.1, error.to_string()))?;
+    }
+    let replaces = hub.registry.is_online(client_id);
+    let entered = hub.meters.enter(user, address, replaces, now);
+    entered.map_err(|error| (ReasonCode::QuotaExceeded, RefusalReason::TooManyOfUser, error.to_string()))
 }
 
 /// A client identifier for a client that sent none: unguessable, so that nobody can take it over.
@@ -291,7 +315,7 @@ fn enter(
     admitted: Admitted,
     entrance: Entrance,
 ) {
-    let Admitted { identity, negotiated, seat, found } = admitted;
+    let Admitted { identity, negotiated, seat, found, meter } = admitted;
     let limits_packets = (negotiated.outgoing_packet_bytes_max as usize) < FRAME_BYTES_MAX;
     let wire = Wire::of(negotiated.version, limits_packets);
     let Started { mut session, mailbox, walks, present } = start_session(&hub, &identity, negotiated, found);
@@ -335,6 +359,7 @@ fn enter(
         out,
         opened_at,
         stamps,
+        pacing: Pacing::new(meter),
     };
     tokio::spawn(Connection::new(hub, arrival).run());
 }

@@ -10,6 +10,7 @@ use super::{
     rate::{Bucket, Rate},
     table::Table,
 };
+use crate::config::Network;
 
 /// The connection came too soon after the others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -24,6 +25,7 @@ pub struct TooFast {
 pub struct Arrivals {
     per_address: Rate,
     per_user: Rate,
+    unlimited: Vec<Network>,
     hasher: RandomState,
     addresses: Mutex<Table<AddressKey, Bucket>>,
     users: Mutex<Table<u64, Bucket>>,
@@ -35,6 +37,7 @@ impl Arrivals {
         Self {
             per_address: Rate(limits.connections_per_second_per_address),
             per_user: Rate(limits.connections_per_second_per_user),
+            unlimited: limits.unlimited.clone(),
             hasher: RandomState::default(),
             addresses: Mutex::new(Table::new()),
             users: Mutex::new(Table::new()),
@@ -47,7 +50,7 @@ impl Arrivals {
     /// It comes too fast.
     pub fn from_address(&self, address: IpAddr, now: Instant) -> Result<(), TooFast> {
         let limit = "connections_per_second_per_address";
-        let taken = !self.per_address.is_limited() || {
+        let taken = !self.per_address.is_limited() || self.spares(address) || {
             let mut addresses = self.addresses.lock();
             addresses.entry(address.into(), || Bucket::full(now)).try_take(self.per_address, now)
         };
@@ -58,13 +61,17 @@ impl Arrivals {
     ///
     /// # Errors
     /// Too soon after the last time.
-    pub fn of_user(&self, user: &str, now: Instant) -> Result<(), TooFast> {
+    pub fn of_user(&self, user: &str, address: IpAddr, now: Instant) -> Result<(), TooFast> {
         let limit = "connections_per_second_per_user";
-        let taken = !self.per_user.is_limited() || {
+        let taken = !self.per_user.is_limited() || self.spares(address) || {
             let key = self.hasher.hash_one(user);
             self.users.lock().entry(key, || Bucket::full(now)).try_take(self.per_user, now)
         };
         if taken { Ok(()) } else { Err(TooFast { limit }) }
+    }
+
+    fn spares(&self, address: IpAddr) -> bool {
+        self.unlimited.iter().any(|network| network.contains(address))
     }
 }
 
@@ -86,9 +93,12 @@ mod tests {
             assert_eq!(came.count(), 2);
         }
         for user in ["a", "b"] {
-            assert_eq!((0..10).filter(|_| arrivals.of_user(user, now).is_ok()).count(), 3);
+            assert_eq!(
+                (0..10).filter(|_| arrivals.of_user(user, [192, 0, 2, 1].into(), now).is_ok()).count(),
+                3
+            );
         }
-        let error = arrivals.of_user("a", now).unwrap_err().to_string();
+        let error = arrivals.of_user("a", [192, 0, 2, 1].into(), now).unwrap_err().to_string();
         assert_eq!(error, "connections come faster than connections_per_second_per_user");
     }
 
@@ -96,6 +106,6 @@ mod tests {
     fn by_default_there_is_no_limit() {
         let (arrivals, now) = (Arrivals::new(&GuardLimits::default()), clock::now());
         assert!((0..1000).all(|_| arrivals.from_address([192, 0, 2, 1].into(), now).is_ok()));
-        assert!((0..1000).all(|_| arrivals.of_user("a", now).is_ok()));
+        assert!((0..1000).all(|_| arrivals.of_user("a", [192, 0, 2, 1].into(), now).is_ok()));
     }
 }
