@@ -15,6 +15,7 @@ mod init;
 mod logging;
 mod output;
 mod passwd;
+mod pki;
 mod publish;
 mod random;
 mod secret;
@@ -48,6 +49,7 @@ enum Command {
     Health(health::Arguments),
     Passwd(passwd::Arguments),
     Acl(acl::Arguments),
+    Pki(pki::Arguments),
     Pub(Box<publish::Arguments>),
     Sub(Box<subscribe::Arguments>),
     Bench(Box<bench::Options>),
@@ -70,6 +72,7 @@ fn main() -> ExitCode {
             Ok(false) => return ExitCode::FAILURE,
             answer => answer.map(drop),
         },
+        Command::Pki(arguments) => pki::run(&arguments),
         Command::Pub(arguments) => run_client(&logging, publish::run(&arguments)),
         Command::Sub(arguments) => run_client(&logging, subscribe::run(&arguments)),
     };

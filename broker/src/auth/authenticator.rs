@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 
 use super::{
     Access, AccessHandle, PasswordFile, RealmId,
-    guard::{GuardLimits, LoginBackoff},
+    guard::{LiveGuardLimits, LoginBackoff},
     hash::until_nul,
     verified::Verified,
 };
@@ -119,7 +119,6 @@ pub struct Authenticator {
     metrics: Arc<Metrics>,
     verified: Verified,
     backoff: LoginBackoff,
-    guard: GuardLimits,
     /// One permit for each running hash.
     running: Arc<Semaphore>,
     /// One permit for each connection that hashes or waits.
@@ -132,7 +131,7 @@ impl Authenticator {
         access: Arc<AccessHandle>,
         metrics: Arc<Metrics>,
         limits: AuthenticatorLimits,
-        guard: GuardLimits,
+        guard: LiveGuardLimits,
     ) -> Result<Self, getrandom::Error> {
         let concurrent = limits.concurrent.max(1);
         let admitted = concurrent.saturating_add(limits.waiting).min(Semaphore::MAX_PERMITS);
@@ -140,8 +139,7 @@ impl Authenticator {
             access,
             metrics,
             verified: Verified::new()?,
-            backoff: LoginBackoff::new(guard.backoff),
-            guard,
+            backoff: LoginBackoff::new(guard),
             running: Arc::new(Semaphore::new(concurrent)),
             admitted: Semaphore::new(admitted),
         })
@@ -185,9 +183,7 @@ impl Authenticator {
             self.hash_and_compare(&access, realm_id, passwords, Login { user, password, address }).await;
         match &result {
             Ok(_) => self.backoff.succeeded(user),
-            Err(Refusal { cause: RefusalCause::UnknownUser | RefusalCause::WrongPassword })
-                if !self.guard.spares(address) =>
-            {
+            Err(Refusal { cause: RefusalCause::UnknownUser | RefusalCause::WrongPassword }) => {
                 self.backoff.failed(address, user, clock::now());
             }
             Err(_) => {}
@@ -197,9 +193,6 @@ impl Authenticator {
 
     /// Refuses a login that comes too early after failed ones.
     fn check_backoff(&self, login: &Login<'_>) -> Result<(), Refusal> {
-        if self.guard.spares(login.address) {
-            return Ok(());
-        }
         let wait = self.backoff.wait(login.address, login.user, clock::now());
         if wait.is_zero() {
             return Ok(());

@@ -6,6 +6,8 @@
 
 pub mod acl;
 mod authenticator;
+mod certificate_name;
+mod client_id_rule;
 pub mod guard;
 pub mod hash;
 pub mod password_edit;
@@ -28,6 +30,8 @@ use gaugeline_protocol::{ClientId, TopicFilter};
 pub use self::{
     acl::{AccessKind, Acl, AclOptions, Decision},
     authenticator::{Authenticated, Authenticator, AuthenticatorLimits, Refusal, RefusalCause},
+    certificate_name::{IdentitySource, NameError},
+    client_id_rule::ClientIdRule,
     password_file::PasswordFile,
     realm::{Realm, RealmConfig, RealmId},
 };

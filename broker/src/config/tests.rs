@@ -7,7 +7,7 @@ use crate::auth::Access;
 fn directory() -> tempfile::TempDir {
     let directory = tempfile::tempdir().unwrap();
     fs::create_dir(directory.path().join("pki")).unwrap();
-    for name in ["passwd", "acl", "pki/server.crt", "pki/server.key", "pki/ca.crt"] {
+    for name in ["passwd", "acl", "pki/server.crt", "pki/server.key", "pki/ca.crt", "pki/crl.pem"] {
         fs::write(directory.path().join(name), "").unwrap();
     }
     directory
@@ -40,6 +40,7 @@ fn the_sample_has_every_key_with_its_default() {
     let path = |name: &str| directory.path().join(name);
     let tls = TlsConfig {
         ca: Some(path("pki/ca.crt")),
+        crl: Some(path("pki/crl.pem")),
         ..TlsConfig::new(path("pki/server.crt"), path("pki/server.key"))
     };
     let expected = Config {
@@ -68,6 +69,7 @@ fn the_sample_has_every_key_with_its_default() {
         clients: ClientsConfig::default(),
         logging: LoggingConfig::default(),
         process: ProcessConfig::default(),
+        files: vec![path("broker.toml")],
     };
     assert_eq!(config, expected);
     for (key, default) in Limits::defaults() {
@@ -203,7 +205,10 @@ fn values_about_clients_and_logs_arrive() {
             ipv6_only: true,
             optional: true,
             interface: Some("lo".into()),
-            protocol: Protocol::WebSocket(WebSocketConfig { origins: vec!["http://a".into()] }),
+            protocol: Protocol::WebSocket(WebSocketConfig {
+                origins: vec!["http://a".into()],
+                ..WebSocketConfig::default()
+            }),
             connections_max: Some(3),
             mount_point: Some("a/".into()),
             maximum_qos: gaugeline_protocol::QoS::AtLeastOnce,
@@ -324,6 +329,62 @@ fn errors_have_a_line() {
             "broker.toml:4: found -1, expected 1 to 1099511627776",
         ),
         (format!("{PLAIN}[limits]\nqueue_bytes = \"1\""), "broker.toml:4: found string \"1\", expected "),
+    ]);
+}
+
+/// Two lines.
+const TLS: &str = "certificate = \"pki/server.crt\"\nkey = \"pki/server.key\"\n";
+
+#[test]
+fn keys_about_clients_arrive() {
+    let text = format!(
+        "[[listener]]\nbind = \"127.0.0.1:8883\"\n{TLS}ca_directory = \"pki\"\ncrl = \"pki/crl.pem\"\n\
+         request_certificate = true\nidentity = \"common-name\"\nclient_id_must_be = \"%u-*\"\n\
+         ciphers = [\"TLS_AES_128_GCM_SHA256\"]\nallow_readable_key = true\n"
+    );
+    let listener = load(&directory(), &text).unwrap().listeners.remove(0);
+    assert_eq!(listener.identity, IdentitySource::CommonName);
+    assert_eq!(listener.client_id_rule, ClientIdRule::UserAndMore("-".into()));
+    let tls = listener.tls.unwrap();
+    assert_eq!(
+        (tls.client_certificate, tls.readable_key),
+        (ClientCertificate::Optional, ReadableKey::Warned)
+    );
+    assert_eq!(tls.ciphers, Ciphers::from_names(["TLS_AES_128_GCM_SHA256"]).unwrap());
+    assert!(tls.ca.is_none() && tls.ca_directory.is_some() && tls.crl.is_some());
+}
+
+#[test]
+fn errors_of_keys_about_clients_have_a_line() {
+    let listener = |lines: &str| format!("[[listener]]\nbind = \"127.0.0.1:8883\"\n{lines}\n");
+    check_errors([
+        (listener("request_certificate = true"), "broker.toml:3: found `request_certificate` without TLS"),
+        (listener("crl = \"pki/ca.crt\""), "broker.toml:3: found `crl` without TLS"),
+        (listener("ciphers = [\"x\"]"), "broker.toml:3: found `ciphers` without TLS"),
+        (
+            listener(&format!("{TLS}ciphers = [\"TLS_AES_128_GCM_SHA256\",\n\"RC4-MD5\"]")),
+            "broker.toml:6: found \"RC4-MD5\", expected TLS_AES_256_GCM_SHA384, ",
+        ),
+        (
+            listener(&format!("{TLS}ca_directory = \"pki/ca.crt\"\nrequire_certificate = true")),
+            "broker.toml:5: found `",
+        ),
+        (
+            listener(&format!("{TLS}request_certificate = true")),
+            "broker.toml:5: found `request_certificate = true` without `ca`",
+        ),
+        (
+            listener("identity = \"name\""),
+            "broker.toml:3: found \"name\", expected \"password\", \"common-name\" or \"subject\"",
+        ),
+        (
+            listener(&format!("{TLS}identity = \"subject\"")),
+            "broker.toml:5: found `identity = \"subject\"` without client certificates, expected `require_cert",
+        ),
+        (
+            listener("client_id_must_be = \"user\""),
+            "broker.toml:3: found \"user\", expected \"%u\" for the user name",
+        ),
     ]);
 }
 

@@ -10,6 +10,7 @@ use crate::{
     auth::Identity,
     router::{Delivery, Mailbox, RetainedWalk},
     sessions::Seat,
+    settings::Followed,
     storage::Ticket,
 };
 
@@ -31,5 +32,7 @@ pub(super) struct Arrival {
     /// Where storage must be before it leaves: it promises the will.
     pub(super) opened_at: Ticket,
     pub(super) stamps: bool,
+    /// What the client was told of them in CONNACK holds as long as the connection.
+    pub(super) settings: Followed,
     pub(super) pacing: Pacing,
 }

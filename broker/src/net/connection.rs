@@ -37,6 +37,7 @@ use crate::{
     metrics::Tally,
     router::{Contents, Delivery, Mailbox, MatchCache, RetainedWalk, Stamp},
     sessions::Seat,
+    settings::Followed,
     storage::Ticket,
 };
 
@@ -124,6 +125,9 @@ pub(super) struct Connection {
     /// The client asked to be told when messages were received: then each must be safe before it is told, or a crash
     /// could give the same message two stamps.
     pub(super) stamps: bool,
+    /// The largest packet that the client may send: what it was told.
+    pub(super) packet_bytes_max: usize,
+    pub(super) settings: Followed,
     pub(super) tally: Tally,
     pub(super) occupied: bool,
 }
@@ -174,6 +178,7 @@ impl Connection {
             out,
             opened_at,
             stamps,
+            settings,
             pacing,
         } = arrival;
         Self {
@@ -205,6 +210,8 @@ impl Connection {
             sent: Vec::new(),
             settled: Vec::new(),
             stamps,
+            packet_bytes_max: settings.limits.packet_bytes,
+            settings,
             tally: Tally::default(),
             occupied: false,
         }
@@ -212,6 +219,7 @@ impl Connection {
 
     fn turns(&mut self, cx: &mut Context<'_>, scratch: &mut Scratch) -> Result<(), Ending> {
         let now = clock::now();
+        self.settings.follow(&self.hub.settings);
         if !self.occupied {
             self.seat.occupy(cx.waker());
             if self.seat.verdict().is_none() && self.hub.store.wait(self.opened_at, cx.waker()) {
@@ -298,7 +306,8 @@ impl Connection {
     /// Whether so many acknowledgements wait that nothing is read.
     fn waits_for_storage(&self) -> bool {
         self.storage_stall.is_some()
-            || self.session.acknowledgements_waiting() >= usize::from(self.hub.limits.receive_maximum)
+            || self.session.acknowledgements_waiting()
+                >= usize::from(self.session.negotiated().receive_maximum.get())
     }
 
     /// Reads once, and handles every whole packet.

@@ -1,4 +1,4 @@
-//! Sockets: listeners, TLS, the handshake of a connection, and the connection itself, which is one task with one
+//! Sockets: listeners, TLS, WebSocket, the handshake of a connection, and the connection itself, which is one task with one
 //! hand-written poll.
 
 mod arrival;
@@ -12,5 +12,6 @@ mod pacing;
 mod scratch;
 mod stream;
 pub mod tls;
+mod websocket;
 
 pub(crate) use listener::{Doorman, Listener, ListenerTerms};

@@ -1,9 +1,11 @@
 //! A client that sends faster than it may is not read from for a while: it is slowed down, and loses nothing.
 
-use std::time::Instant;
+use std::{net::SocketAddr, sync::Arc, time::Instant};
+
+use gaugeline_protocol::{ClientId, ReasonCode};
 
 use super::connection::Connection;
-use crate::{auth::guard::Meter, log};
+use crate::{auth::guard::Meter, clock, hub::Hub, log, metrics::RefusalReason};
 
 /// A connection's part in the shares of its user and of its address.
 #[derive(Debug, Default)]
@@ -16,8 +18,28 @@ pub(super) struct Pacing {
 }
 
 impl Pacing {
-    pub(super) fn new(meter: Option<Box<Meter>>) -> Self {
-        Self { meter, ..Self::default() }
+    /// Measures a new connection with the others of its user and of its address.
+    ///
+    /// # Errors
+    /// It comes too fast, or there are too many of its user: what to answer, to count and to log.
+    pub(super) fn begin(
+        hub: &Hub,
+        user: Option<&Arc<str>>,
+        client_id: &ClientId,
+        address: SocketAddr,
+    ) -> Result<Self, (ReasonCode, RefusalReason, String)> {
+        let (address, now) = (address.ip(), clock::now());
+        if let Some(user) = user {
+            hub.arrivals.of_user(user, address, now).map_err(|error| {
+                (ReasonCode::ConnectionRateExceeded, RefusalReason::TooFast, error.to_string())
+            })?;
+        }
+        let replaces = hub.registry.is_online(client_id);
+        let meter = hub
+            .meters
+            .enter(user, address, replaces, now)
+            .map_err(|error| (ReasonCode::QuotaExceeded, RefusalReason::TooManyOfUser, error.to_string()))?;
+        Ok(Self { meter, ..Self::default() })
     }
 
     /// Until when nothing is read; may have passed.

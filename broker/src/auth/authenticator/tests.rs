@@ -28,7 +28,7 @@ fn access(password: Option<&str>, allow_anonymous: bool) -> Access {
 fn authenticator(access: Access) -> (Authenticator, Arc<AccessHandle>, Arc<Metrics>) {
     let (access, metrics) = (Arc::new(AccessHandle::new(access)), Metrics::new());
     let authenticator =
-        Authenticator::new(access.clone(), metrics.clone(), LIMITS, GuardLimits::default()).unwrap();
+        Authenticator::new(access.clone(), metrics.clone(), LIMITS, LiveGuardLimits::default()).unwrap();
     (authenticator, access, metrics)
 }
 
@@ -160,7 +160,10 @@ async fn guesses_wait_and_who_was_in_before_does_not() {
     let guard =
         GuardLimits { backoff, unlimited: vec!["10.0.0.0/8".parse().unwrap()], ..GuardLimits::default() };
     let (access, metrics) = (Arc::new(AccessHandle::new(access(Some("pw"), false))), Metrics::new());
-    let new = || Authenticator::new(access.clone(), metrics.clone(), LIMITS, guard.clone()).unwrap();
+    let new = || {
+        Authenticator::new(access.clone(), metrics.clone(), LIMITS, LiveGuardLimits::new(guard.clone()))
+            .unwrap()
+    };
     let log_in = async |at: &Authenticator, address: [u8; 4], user: &str, password: &str| {
         at.authenticate(RealmId::FIRST, Some(user), Some(password.as_bytes()), address.into()).await
     };
@@ -202,7 +205,8 @@ async fn guesses_that_are_sent_at_once_are_not_all_looked_at() {
     let guard = GuardLimits { backoff, ..GuardLimits::default() };
     let (access, metrics) = (Arc::new(AccessHandle::new(access(Some("pw"), false))), Metrics::new());
     let limits = AuthenticatorLimits { concurrent: 1, waiting: 100 };
-    let authenticator = Authenticator::new(access, metrics.clone(), limits, guard).unwrap();
+    let authenticator =
+        Authenticator::new(access, metrics.clone(), limits, LiveGuardLimits::new(guard)).unwrap();
     let running = authenticator.running.clone().acquire_owned().await.unwrap();
     let guess = || authenticator.authenticate(RealmId::FIRST, Some("alice"), Some(b"guess"), ADDRESS);
     let mut guesses = (0..50).map(|_| Box::pin(guess())).collect::<Vec<_>>();

@@ -6,11 +6,10 @@ use foldhash::quality::RandomState;
 use parking_lot::Mutex;
 
 use super::{
-    AddressKey, GuardLimits,
+    AddressKey, LiveGuardLimits,
     rate::{Bucket, Rate},
     table::Table,
 };
-use crate::config::Network;
 
 /// The connection came too soon after the others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -23,9 +22,7 @@ pub struct TooFast {
 /// Measures arrivals.
 #[derive(Debug)]
 pub struct Arrivals {
-    per_address: Rate,
-    per_user: Rate,
-    unlimited: Vec<Network>,
+    limits: LiveGuardLimits,
     hasher: RandomState,
     addresses: Mutex<Table<AddressKey, Bucket>>,
     users: Mutex<Table<u64, Bucket>>,
@@ -33,11 +30,9 @@ pub struct Arrivals {
 
 impl Arrivals {
     /// Nobody has come yet.
-    pub fn new(limits: &GuardLimits) -> Self {
+    pub fn new(limits: LiveGuardLimits) -> Self {
         Self {
-            per_address: Rate(limits.connections_per_second_per_address),
-            per_user: Rate(limits.connections_per_second_per_user),
-            unlimited: limits.unlimited.clone(),
+            limits,
             hasher: RandomState::default(),
             addresses: Mutex::new(Table::new()),
             users: Mutex::new(Table::new()),
@@ -50,9 +45,10 @@ impl Arrivals {
     /// It comes too fast.
     pub fn from_address(&self, address: IpAddr, now: Instant) -> Result<(), TooFast> {
         let limit = "connections_per_second_per_address";
-        let taken = !self.per_address.is_limited() || self.spares(address) || {
+        let rate = Rate(self.limits.load().connections_per_second_per_address);
+        let taken = !rate.is_limited() || self.limits.spares(address) || {
             let mut addresses = self.addresses.lock();
-            addresses.entry(address.into(), || Bucket::full(now)).try_take(self.per_address, now)
+            addresses.entry(address.into(), || Bucket::full(now)).try_take(rate, now)
         };
         if taken { Ok(()) } else { Err(TooFast { limit }) }
     }
@@ -63,22 +59,19 @@ impl Arrivals {
     /// Too soon after the last time.
     pub fn of_user(&self, user: &str, address: IpAddr, now: Instant) -> Result<(), TooFast> {
         let limit = "connections_per_second_per_user";
-        let taken = !self.per_user.is_limited() || self.spares(address) || {
+        let rate = Rate(self.limits.load().connections_per_second_per_user);
+        let taken = !rate.is_limited() || self.limits.spares(address) || {
             let key = self.hasher.hash_one(user);
-            self.users.lock().entry(key, || Bucket::full(now)).try_take(self.per_user, now)
+            self.users.lock().entry(key, || Bucket::full(now)).try_take(rate, now)
         };
         if taken { Ok(()) } else { Err(TooFast { limit }) }
-    }
-
-    fn spares(&self, address: IpAddr) -> bool {
-        self.unlimited.iter().any(|network| network.contains(address))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock;
+    use crate::{auth::guard::GuardLimits, clock};
 
     #[test]
     fn each_address_and_each_user_has_its_own_rate() {
@@ -87,7 +80,7 @@ mod tests {
             connections_per_second_per_user: 3,
             ..GuardLimits::default()
         };
-        let (arrivals, now) = (Arrivals::new(&limits), clock::now());
+        let (arrivals, now) = (Arrivals::new(LiveGuardLimits::new(limits)), clock::now());
         for address in [[192, 0, 2, 1], [192, 0, 2, 2]] {
             let came = (0..10).filter(|_| arrivals.from_address(address.into(), now).is_ok());
             assert_eq!(came.count(), 2);
@@ -104,7 +97,7 @@ mod tests {
 
     #[test]
     fn by_default_there_is_no_limit() {
-        let (arrivals, now) = (Arrivals::new(&GuardLimits::default()), clock::now());
+        let (arrivals, now) = (Arrivals::new(LiveGuardLimits::default()), clock::now());
         assert!((0..1000).all(|_| arrivals.from_address([192, 0, 2, 1].into(), now).is_ok()));
         assert!((0..1000).all(|_| arrivals.of_user("a", [192, 0, 2, 1].into(), now).is_ok()));
     }

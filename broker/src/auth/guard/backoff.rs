@@ -12,7 +12,7 @@ use std::{
 use foldhash::quality::RandomState;
 use parking_lot::Mutex;
 
-use super::{AddressKey, table::Table};
+use super::{AddressKey, LiveGuardLimits, table::Table};
 
 /// How failed logins slow down the next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -30,7 +30,7 @@ pub struct BackoffLimits {
 /// Who failed to log in, and how long each has to wait.
 #[derive(Debug)]
 pub struct LoginBackoff {
-    limits: BackoffLimits,
+    limits: LiveGuardLimits,
     /// Users are known by a hash under a key of the process: their names may be long, and passwords by mistake.
     hasher: RandomState,
     failures: Mutex<Failures>,
@@ -50,46 +50,41 @@ struct Failure {
 
 impl LoginBackoff {
     /// Nobody has failed yet.
-    pub fn new(limits: BackoffLimits) -> Self {
+    pub fn new(limits: LiveGuardLimits) -> Self {
         let failures = Failures { addresses: Table::new(), users: Table::new() };
         Self { limits, hasher: RandomState::default(), failures: Mutex::new(failures) }
     }
 
     /// How long a login of this user from this address has to wait still; zero: it may be tried.
     pub fn wait(&self, address: IpAddr, user: &str, now: Instant) -> Duration {
-        if self.is_off() {
+        let limits = self.limits.load().backoff;
+        if limits.wait_max.is_zero() || self.limits.spares(address) {
             return Duration::ZERO;
         }
         let failures = self.failures.lock();
         let address = failures.addresses.peek(&address.into());
         let user = failures.users.peek(&self.hasher.hash_one(user));
-        let left = |failure: &Failure| {
-            (failure.last + self.limits.wait(failure.count)).saturating_duration_since(now)
-        };
+        let left =
+            |failure: &Failure| (failure.last + limits.wait(failure.count)).saturating_duration_since(now);
         [address, user].into_iter().flatten().map(left).max().unwrap_or_default()
     }
 
     /// A login has failed.
     pub fn failed(&self, address: IpAddr, user: &str, now: Instant) {
-        if self.is_off() {
+        let limits = self.limits.load().backoff;
+        if limits.wait_max.is_zero() || self.limits.spares(address) {
             return;
         }
         let mut failures = self.failures.lock();
         let Failures { addresses, users } = &mut *failures;
-        self.limits.count(addresses, address.into(), now);
-        self.limits.count(users, self.hasher.hash_one(user), now);
+        limits.count(addresses, address.into(), now);
+        limits.count(users, self.hasher.hash_one(user), now);
     }
 
     /// A login went well: the user's failures were typing errors. Those of the address stay: else one account would be
     /// enough to guess all others.
     pub fn succeeded(&self, user: &str) {
-        if !self.is_off() {
-            self.failures.lock().users.remove(&self.hasher.hash_one(user));
-        }
-    }
-
-    fn is_off(&self) -> bool {
-        self.limits.wait_max.is_zero()
+        self.failures.lock().users.remove(&self.hasher.hash_one(user));
     }
 }
 
@@ -113,7 +108,7 @@ impl BackoffLimits {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock;
+    use crate::{auth::guard::GuardLimits, clock};
 
     const LIMITS: BackoffLimits = BackoffLimits {
         free: 2,
@@ -124,13 +119,25 @@ mod tests {
     const ONE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
     const OTHER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 2));
 
+    fn backoff(limits: BackoffLimits) -> LoginBackoff {
+        LoginBackoff::new(live(limits))
+    }
+
+    fn live(backoff: BackoffLimits) -> LiveGuardLimits {
+        LiveGuardLimits::new(GuardLimits {
+            backoff,
+            unlimited: vec!["10.0.0.0/8".parse().unwrap()],
+            ..GuardLimits::default()
+        })
+    }
+
     fn seconds(count: u64) -> Duration {
         Duration::from_secs(count)
     }
 
     #[test]
     fn the_wait_doubles_up_to_the_longest() {
-        let (backoff, now) = (LoginBackoff::new(LIMITS), clock::now());
+        let (backoff, now) = (backoff(LIMITS), clock::now());
         let waits = (0..8).map(|_| {
             backoff.failed(ONE, "a", now);
             backoff.wait(ONE, "a", now).as_secs()
@@ -142,7 +149,7 @@ mod tests {
 
     #[test]
     fn the_address_waits_for_all_users_and_the_user_for_all_addresses() {
-        let (backoff, now) = (LoginBackoff::new(LIMITS), clock::now());
+        let (backoff, now) = (backoff(LIMITS), clock::now());
         (0..3).for_each(|_| backoff.failed(ONE, "a", now));
         for (address, user, expected) in [(ONE, "a", 1), (ONE, "b", 1), (OTHER, "a", 1), (OTHER, "b", 0)] {
             assert_eq!(backoff.wait(address, user, now), seconds(expected), "{address} {user}");
@@ -154,7 +161,7 @@ mod tests {
 
     #[test]
     fn failures_are_forgotten_after_a_while() {
-        let (backoff, now) = (LoginBackoff::new(LIMITS), clock::now());
+        let (backoff, now) = (backoff(LIMITS), clock::now());
         (0..10).for_each(|_| backoff.failed(ONE, "a", now));
         let later = now + seconds(61);
         backoff.failed(ONE, "a", later);
@@ -165,8 +172,33 @@ mod tests {
     }
 
     #[test]
+    fn spared_networks_neither_count_nor_wait() {
+        let (backoff, now) = (backoff(LIMITS), clock::now());
+        let spared = [10, 0, 0, 1].into();
+        (0..100).for_each(|_| backoff.failed(spared, "a", now));
+        assert_eq!(backoff.wait(ONE, "a", now), Duration::ZERO);
+        (0..100).for_each(|_| backoff.failed(ONE, "a", now));
+        assert_eq!(
+            (backoff.wait(OTHER, "a", now), backoff.wait(spared, "a", now)),
+            (seconds(5), Duration::ZERO)
+        );
+    }
+
+    #[test]
+    fn new_limits_hold_at_once() {
+        let (limits, now) = (live(LIMITS), clock::now());
+        let backoff = LoginBackoff::new(limits.clone());
+        (0..3).for_each(|_| backoff.failed(ONE, "a", now));
+        limits.set(GuardLimits {
+            backoff: BackoffLimits { wait_first: seconds(4), ..LIMITS },
+            ..GuardLimits::default()
+        });
+        assert_eq!(backoff.wait(ONE, "a", now), seconds(4));
+    }
+
+    #[test]
     fn it_can_be_switched_off() {
-        let off = LoginBackoff::new(BackoffLimits { wait_max: Duration::ZERO, ..LIMITS });
+        let off = backoff(BackoffLimits { wait_max: Duration::ZERO, ..LIMITS });
         let now = clock::now();
         (0..100).for_each(|_| off.failed(ONE, "a", now));
         assert_eq!(off.wait(ONE, "a", now), Duration::ZERO);
@@ -179,7 +211,7 @@ mod tests {
             let expected = if count < 3 { 0 } else { 1 };
             assert_eq!(LIMITS.wait(count).as_secs().min(1), expected, "{count}");
         }
-        let backoff = LoginBackoff::new(BackoffLimits { free: u32::MAX, ..LIMITS });
+        let backoff = backoff(BackoffLimits { free: u32::MAX, ..LIMITS });
         backoff.failed(ONE, "a", now);
         assert_eq!(backoff.wait(ONE, "a", now), Duration::ZERO);
     }

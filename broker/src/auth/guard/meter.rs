@@ -10,7 +10,7 @@ use foldhash::HashMap;
 use parking_lot::Mutex;
 
 use super::{
-    AddressKey, GuardLimits,
+    AddressKey, LiveGuardLimits,
     rate::{Bucket, Rate},
 };
 
@@ -37,7 +37,7 @@ pub struct TooMany;
 /// All meters. One entry for each user and address that is connected, or whose debt is not paid yet.
 #[derive(Debug)]
 pub struct Meters {
-    limits: GuardLimits,
+    limits: LiveGuardLimits,
     shares: Mutex<Shares>,
 }
 
@@ -52,12 +52,13 @@ struct Shares {
 /// What the connections of one user, or of one address, have in common.
 #[derive(Debug)]
 struct Share {
-    pace: Pace,
     state: Mutex<State>,
 }
 
 #[derive(Debug)]
 struct State {
+    /// As it was when the last connection came.
+    pace: Pace,
     connections: u32,
     messages: Bucket,
     bytes: Bucket,
@@ -72,8 +73,8 @@ pub struct Meter {
 
 impl Meters {
     /// Nobody is connected yet.
-    pub fn new(limits: &GuardLimits) -> Self {
-        Self { limits: limits.clone(), shares: Mutex::default() }
+    pub fn new(limits: LiveGuardLimits) -> Self {
+        Self { limits, shares: Mutex::default() }
     }
 
     /// A meter for a new connection; `None` if nothing limits it, so that nothing need be measured. `replaces`: it takes
@@ -88,7 +89,7 @@ impl Meters {
         replaces: bool,
         now: Instant,
     ) -> Result<Option<Box<Meter>>, TooMany> {
-        let limits = &self.limits;
+        let limits = self.limits.load();
         let counts_user = limits.connections_per_user > 0 || limits.per_user.is_limited();
         let counts_address = limits.per_address.is_limited();
         if !counts_user && !counts_address || limits.spares(address) {
@@ -105,6 +106,9 @@ impl Meters {
             Arc::clone(entry.or_insert_with(|| share(limits.per_address)))
         });
         drop(shares);
+        for (share, pace) in [(&user, limits.per_user), (&address, limits.per_address)] {
+            share.iter().for_each(|share| share.state.lock().pace = pace);
+        }
         if let Some(user) = &user {
             let mut state = user.state.lock();
             let most = limits.connections_per_user.saturating_add(u32::from(replaces));
@@ -151,16 +155,14 @@ impl Drop for Meter {
 impl Share {
     fn new(pace: Pace, now: Instant) -> Self {
         let (messages, bytes) = (Bucket::full(now), Bucket::full(now));
-        Self { pace, state: Mutex::new(State { connections: 0, messages, bytes }) }
+        Self { state: Mutex::new(State { pace, connections: 0, messages, bytes }) }
     }
 
     fn charge(&self, messages: u64, bytes: u64, now: Instant) -> Duration {
-        if !self.pace.is_limited() {
-            return Duration::ZERO;
-        }
         let mut state = self.state.lock();
-        let for_messages = state.messages.take(Rate(self.pace.messages_per_second), messages, now);
-        let for_bytes = state.bytes.take(Rate(self.pace.bytes_per_second), bytes, now);
+        let Pace { messages_per_second, bytes_per_second } = state.pace;
+        let for_messages = state.messages.take(Rate(messages_per_second), messages, now);
+        let for_bytes = state.bytes.take(Rate(bytes_per_second), bytes, now);
         for_messages.max(for_bytes)
     }
 
@@ -173,7 +175,7 @@ impl Share {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock;
+    use crate::{auth::guard::GuardLimits, clock};
 
     const ADDRESS: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
     const OTHER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 2));
@@ -185,7 +187,7 @@ mod tests {
     fn meters(change: impl FnOnce(&mut GuardLimits)) -> Meters {
         let mut limits = GuardLimits::default();
         change(&mut limits);
-        Meters::new(&limits)
+        Meters::new(LiveGuardLimits::new(limits))
     }
 
     #[test]

@@ -13,7 +13,9 @@ mod meter;
 mod rate;
 mod table;
 
-use std::net::IpAddr;
+use std::{net::IpAddr, sync::Arc};
+
+use arc_swap::{ArcSwap, Guard};
 
 pub use self::{
     arrivals::{Arrivals, TooFast},
@@ -42,9 +44,33 @@ pub struct GuardLimits {
 }
 
 impl GuardLimits {
+    fn spares(&self, address: IpAddr) -> bool {
+        self.unlimited.iter().any(|network| network.contains(address))
+    }
+}
+
+/// The limits as they are now. All copies change together.
+#[derive(Debug, Clone, Default)]
+pub struct LiveGuardLimits(Arc<ArcSwap<GuardLimits>>);
+
+impl LiveGuardLimits {
+    /// Starts with these.
+    pub fn new(limits: GuardLimits) -> Self {
+        Self(Arc::new(ArcSwap::from_pointee(limits)))
+    }
+
+    /// These hold from now on. What was counted stays.
+    pub fn set(&self, limits: GuardLimits) {
+        self.0.store(Arc::new(limits));
+    }
+
+    fn load(&self) -> Guard<Arc<GuardLimits>> {
+        self.0.load()
+    }
+
     /// Whether nothing here holds for the address.
     pub fn spares(&self, address: IpAddr) -> bool {
-        self.unlimited.iter().any(|network| network.contains(address))
+        self.load().spares(address)
     }
 }
 
