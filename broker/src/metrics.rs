@@ -99,6 +99,8 @@ pub struct Metrics {
     pub bytes_received: Counter,
     /// Bytes of MQTT to clients, without TLS.
     pub bytes_sent: Counter,
+    /// How often a client was not read from for a while, because it was over a rate.
+    pub reads_slowed: Counter,
     /// Messages that the ACL did not let in.
     pub publishes_denied: Counter,
     /// Subscriptions that the ACL refused.
@@ -150,15 +152,14 @@ impl Metrics {
         let messages_sent = b.counters("messages_sent", "PUBLISH packets to clients", "qos");
         let bytes_received = b.counter("bytes_received", "MQTT bytes from clients, without TLS");
         let bytes_sent = b.counter("bytes_sent", "MQTT bytes to clients, without TLS");
+        let reads_slowed = b.counter("reads_slowed", "Pauses in reading from clients over a rate");
         let publishes_denied = b.counter("publishes_denied", "Messages that the ACL did not let in");
         let subscribes_denied = b.counter("subscribes_denied", "Subscriptions that the ACL refused");
         let rules_reloads =
             b.counters("rules_reloads", "Changes of the password file and the ACL file", "result");
         let messages_dropped =
             b.counters("messages_dropped", "Messages that did not reach someone or were not taken", "reason");
-        let drops = Drops::default();
-        let help = "messages_dropped once more, by client and by the first level of the topic";
-        b.registry.register("messages_dropped_by_client", help, drops.family());
+        let drops = b.drops();
         let messages_without_subscriber =
             b.counter("messages_without_subscriber", "Messages that nobody subscribed to");
         let sessions_online = b.gauge("sessions_online", "Sessions with a connection");
@@ -190,6 +191,7 @@ impl Metrics {
             messages_sent,
             bytes_received,
             bytes_sent,
+            reads_slowed,
             publishes_denied,
             subscribes_denied,
             rules_reloads,
@@ -273,6 +275,11 @@ impl Tally {
         }
     }
 
+    /// How many PUBLISH packets have come in.
+    pub(crate) fn messages_received(&self) -> u64 {
+        self.received.iter().sum()
+    }
+
     /// PUBLISH packets go out.
     pub(crate) fn sent(&mut self, qos: QoS, messages: u64) {
         if let Some(count) = self.sent.get_mut(usize::from(qos.bits())) {
@@ -330,6 +337,13 @@ struct Builder {
 }
 
 impl Builder {
+    fn drops(&mut self) -> Drops {
+        let drops = Drops::default();
+        let help = "messages_dropped once more, by client and by the first level of the topic";
+        self.registry.register("messages_dropped_by_client", help, drops.family());
+        drops
+    }
+
     fn counter(&mut self, name: &str, help: &str) -> Counter {
         let counter = Counter::<u64, AtomicU64>::default();
         self.registry.register(name, help, counter.clone());

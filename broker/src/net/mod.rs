@@ -1,12 +1,14 @@
 //! Sockets: listeners, TLS, WebSocket, the handshake of a connection, and the connection itself, which is one task with one
 //! hand-written poll.
 
+mod arrival;
 mod connection;
 mod ending;
 mod handshake;
 mod incoming;
 mod listener;
 mod outgoing;
+mod pacing;
 mod scratch;
 mod stream;
 pub mod tls;
