@@ -3,6 +3,7 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use gaugeline_protocol::{ClientId, ReasonCode};
+use rustls::pki_types::UnixTime;
 use tokio::{task::JoinHandle, time::MissedTickBehavior};
 
 use crate::{
@@ -14,7 +15,7 @@ use crate::{
     metrics::{Metrics, MetricsSource, StorageMetrics},
     net::{
         Doorman, Listener, ListenerTerms,
-        tls::{self, LiveTls},
+        tls::{self, ExpiryWatch, LiveTls, Validity},
     },
     sessions::Absentees,
     storage::{Durability, MemoryStore, OpenError, OpenOptions, Recovered, SegmentLog, Store},
@@ -161,7 +162,8 @@ impl Broker {
             .collect();
         let storage = readiness.component("storage");
         storage.ready();
-        let housekeeping = tokio::spawn(keep_house(Arc::clone(&hub), storage, files));
+        let tls = listeners.iter().filter_map(Listener::tls).collect();
+        let housekeeping = tokio::spawn(keep_house(Arc::clone(&hub), storage, files, tls));
         let accepting = listeners
             .into_iter()
             .map(|listener| tokio::spawn(listener.accept(Arc::clone(&hub), Arc::clone(&doorman))))
@@ -279,14 +281,28 @@ fn open_store(
     Ok((Arc::new(log), recovered))
 }
 
-async fn keep_house(hub: Arc<Hub>, storage: Component, mut files: AccessFiles) {
+/// Warns of certificates that end soon, and shows how long all are valid.
+fn tell_expiry(metrics: &Metrics, expiry: &mut ExpiryWatch, validities: &[Validity], now: UnixTime) {
+    for warning in expiry.look(validities, now) {
+        tracing::warn!("{warning}");
+    }
+    let left = |validity: &Validity| {
+        (validity.file.display().to_string(), validity.what, validity.left_seconds(now))
+    };
+    metrics.certificate_expiry.set(validities.iter().map(left));
+}
+
+async fn keep_house(hub: Arc<Hub>, storage: Component, mut files: AccessFiles, tls: Vec<Arc<LiveTls>>) {
     let mut interval = tokio::time::interval(HOUSEKEEPING_INTERVAL);
     interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut absentees = Absentees::default();
+    let mut expiry = ExpiryWatch::default();
     loop {
         interval.tick().await;
         hub.expire(clock::now());
         hub.follow_rules(&mut files);
+        let validities = tls.iter().flat_map(|live| live.validities()).collect::<Vec<_>>();
+        tell_expiry(&hub.metrics, &mut expiry, &validities, clock::unix_time());
         match hub.store.failure() {
             None => storage.ready(),
             Some(reason) => storage.not_ready(reason),

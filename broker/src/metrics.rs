@@ -4,6 +4,7 @@
 //! no lookup. Connections count in plain integers and add them here once per read batch. Every value of a label is exported
 //! from the start, at zero.
 
+mod certificates;
 mod drops;
 mod reason;
 
@@ -25,6 +26,7 @@ use prometheus_client::{
     registry::Registry,
 };
 
+pub use certificates::CertificateExpiry;
 use drops::Drops;
 pub use reason::{CloseReason, DropReason, QosLabel, Reason, RefusalReason, Reload};
 
@@ -91,6 +93,8 @@ pub struct Metrics {
     pub connections_refused: CounterBy<RefusalReason>,
     /// TLS handshakes that failed.
     pub tls_handshake_failures: Counter,
+    /// How long the files of TLS are still valid.
+    pub certificate_expiry: CertificateExpiry,
     /// PUBLISH packets from clients.
     pub messages_received: CounterBy<QosLabel>,
     /// PUBLISH packets to clients.
@@ -146,6 +150,7 @@ impl Metrics {
         let connections_refused =
             b.counters("connections_refused", "Connections that ended before they had a session", "reason");
         let tls_handshake_failures = b.counter("tls_handshake_failures", "Failed TLS handshakes");
+        let certificate_expiry = CertificateExpiry::register(&mut b.registry);
         let messages_received = b.counters("messages_received", "PUBLISH packets from clients", "qos");
         let messages_sent = b.counters("messages_sent", "PUBLISH packets to clients", "qos");
         let bytes_received = b.counter("bytes_received", "MQTT bytes from clients, without TLS");
@@ -156,9 +161,7 @@ impl Metrics {
             b.counters("rules_reloads", "Changes of the password file and the ACL file", "result");
         let messages_dropped =
             b.counters("messages_dropped", "Messages that did not reach someone or were not taken", "reason");
-        let drops = Drops::default();
-        let help = "messages_dropped once more, by client and by the first level of the topic";
-        b.registry.register("messages_dropped_by_client", help, drops.family());
+        let drops = Drops::register(&mut b.registry);
         let messages_without_subscriber =
             b.counter("messages_without_subscriber", "Messages that nobody subscribed to");
         let sessions_online = b.gauge("sessions_online", "Sessions with a connection");
@@ -186,6 +189,7 @@ impl Metrics {
             connections_closed,
             connections_refused,
             tls_handshake_failures,
+            certificate_expiry,
             messages_received,
             messages_sent,
             bytes_received,

@@ -60,6 +60,11 @@ impl Listener {
         self.address
     }
 
+    /// Its TLS, if it speaks that.
+    pub(crate) fn tls(&self) -> Option<Arc<LiveTls>> {
+        self.terms.tls.clone()
+    }
+
     /// Accepts until the task is aborted.
     pub(crate) async fn accept(self, hub: Arc<Hub>, doorman: Arc<Doorman>) {
         loop {

@@ -11,12 +11,14 @@ mod certificate_file;
 mod ciphers;
 mod client_trust;
 mod config;
+mod expiry;
 mod facts;
 mod live;
 mod pem_file;
 mod prepare;
 mod revocation;
 
+pub(crate) use self::expiry::ExpiryWatch;
 pub use self::{
     ciphers::Ciphers,
     config::{Application, ClientCertificate, ReadableKey, TlsConfig, TlsVersions},
