@@ -17,6 +17,7 @@ use crate::{
         Doorman, Listener, ListenerTerms,
         tls::{self, ExpiryWatch, LiveTls, Validity},
     },
+    router::Sweep,
     sessions::Absentees,
     storage::{Durability, MemoryStore, OpenError, OpenOptions, Recovered, SegmentLog, Store},
 };
@@ -246,6 +247,7 @@ fn listen(config: &ListenerConfig) -> Result<Listener, StartError> {
     let address = config.bind;
     let terms = ListenerTerms {
         tls,
+        protocol: config.protocol.clone(),
         realm: config.realm,
         identity: config.identity,
         client_id_rule: config.client_id_rule.clone(),
@@ -297,9 +299,11 @@ async fn keep_house(hub: Arc<Hub>, storage: Component, mut files: AccessFiles, t
     interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut absentees = Absentees::default();
     let mut expiry = ExpiryWatch::default();
+    let mut sweep = Sweep::default();
     loop {
         interval.tick().await;
         hub.expire(clock::now());
+        hub.sweep_retained(&mut sweep, clock::now());
         hub.follow_rules(&mut files);
         let validities = tls.iter().flat_map(|live| live.validities()).collect::<Vec<_>>();
         tell_expiry(&hub.metrics, &mut expiry, &validities, clock::unix_time());

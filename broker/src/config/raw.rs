@@ -20,8 +20,9 @@ use self::{
     logging::RawLogging,
 };
 use super::{
-    ADMIN_DEFAULT, ClientIds, Config, ConfigError, DeliveryConfig, ListenerConfig, LogLevel, Overflow,
-    Persistence, PersistenceConfig, ProcessConfig, RealmConfig, RealmId, Sessions, User, limits::RawLimits,
+    ADMIN_DEFAULT, AclOptions, ClientIds, Config, ConfigError, DeliveryConfig, ListenerConfig, LogLevel,
+    Overflow, Persistence, PersistenceConfig, ProcessConfig, RealmConfig, RealmId, Sessions, User,
+    limits::RawLimits,
 };
 
 #[derive(Deserialize)]
@@ -29,6 +30,11 @@ use super::{
 struct RawConfig {
     password_file: Option<Spanned<PathBuf>>,
     acl_file: Option<Spanned<PathBuf>>,
+    acl_refuse_futile_subscribe: Option<bool>,
+    #[serde(default)]
+    acl_deny_wins: bool,
+    #[serde(default)]
+    acl_extensions: bool,
     #[serde(default)]
     allow_anonymous: bool,
     admin: Option<Spanned<String>>,
@@ -206,6 +212,12 @@ pub(super) fn parse(source: &Source<'_>) -> Result<Config, ConfigError> {
         name: None,
         password_file: source.optional_file(raw.password_file.as_ref())?,
         acl_file: source.optional_file(raw.acl_file.as_ref())?,
+        acl_options: AclOptions {
+            // A subscription that stays silent is a mistake that nobody sees. mosquitto grants it.
+            refuse_futile_subscribe: raw.acl_refuse_futile_subscribe.unwrap_or(true),
+            deny_wins: raw.acl_deny_wins,
+            extensions: raw.acl_extensions,
+        },
         allow_anonymous: raw.allow_anonymous,
         client_ids: raw.client_ids().build(source, &ClientIds::default())?,
     }];
@@ -337,6 +349,7 @@ fn build_realm(
         name: Some(listener.bind.get_ref().as_str().into()),
         password_file: password_file.or(shared.password_file),
         acl_file: acl_file.or(shared.acl_file),
+        acl_options: shared.acl_options,
         allow_anonymous: listener.allow_anonymous.unwrap_or(shared.allow_anonymous),
         client_ids: client_ids.build(source, &shared.client_ids)?,
     });

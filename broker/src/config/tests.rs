@@ -47,7 +47,7 @@ fn the_sample_has_every_key_with_its_default() {
         realms: vec![RealmConfig {
             password_file: Some(path("passwd")),
             acl_file: Some(path("acl")),
-            ..RealmConfig::default()
+            ..realm_default()
         }],
         admin: Some(ADMIN_DEFAULT),
         log: LogLevel::Info,
@@ -79,6 +79,20 @@ fn the_sample_has_every_key_with_its_default() {
     }
 }
 
+/// What a realm of broker.toml is without a key.
+fn realm_default() -> RealmConfig {
+    let acl_options = AclOptions { refuse_futile_subscribe: true, ..AclOptions::default() };
+    RealmConfig { acl_options, ..RealmConfig::default() }
+}
+
+#[test]
+fn what_goes_beyond_mosquitto_can_be_switched() {
+    let text = "acl_refuse_futile_subscribe = false\nacl_deny_wins = true\nacl_extensions = true\n";
+    let config = load(&directory(), &format!("{text}{PLAIN}")).unwrap();
+    let options = AclOptions { refuse_futile_subscribe: false, deny_wins: true, extensions: true };
+    assert_eq!(config.realms[0].acl_options, options);
+}
+
 #[test]
 fn the_sample_users_and_rules_load() {
     let realm = RealmConfig {
@@ -106,7 +120,7 @@ fn the_sample_users_and_rules_load() {
 #[test]
 fn the_shortest_file() {
     let config = load(&directory(), PLAIN).unwrap();
-    assert_eq!(config.realms, [RealmConfig::default()]);
+    assert_eq!(config.realms, [realm_default()]);
     assert_eq!((config.admin, config.log), (Some(ADMIN_DEFAULT), LogLevel::Info));
     assert_eq!((config.listeners.len(), config.limits), (1, Limits::default()));
 }
@@ -120,14 +134,14 @@ fn a_listener_with_rules_of_its_own_has_a_realm_of_its_own() {
     let directory = directory();
     let config = load(&directory, text).unwrap();
     let (passwd, acl) = (directory.path().join("passwd"), directory.path().join("acl"));
-    let first =
-        RealmConfig { password_file: Some(passwd.clone()), allow_anonymous: true, ..RealmConfig::default() };
+    let first = RealmConfig { password_file: Some(passwd.clone()), allow_anonymous: true, ..realm_default() };
     let second = RealmConfig {
         name: Some("127.0.0.1:2".into()),
         password_file: Some(passwd),
         acl_file: Some(acl),
         allow_anonymous: false,
         client_ids: ClientIds { allow_empty: false, ..ClientIds::default() },
+        ..realm_default()
     };
     assert_eq!(config.realms, [first, second]);
     let realms = config.listeners.iter().map(|listener| listener.realm).collect::<Vec<_>>();
@@ -190,7 +204,10 @@ fn values_about_clients_and_logs_arrive() {
             ipv6_only: true,
             optional: true,
             interface: Some("lo".into()),
-            protocol: Protocol::WebSocket(WebSocketConfig { origins: vec!["http://a".into()] }),
+            protocol: Protocol::WebSocket(WebSocketConfig {
+                origins: vec!["http://a".into()],
+                ..WebSocketConfig::default()
+            }),
             connections_max: Some(3),
             mount_point: Some("a/".into()),
             maximum_qos: gaugeline_protocol::QoS::AtLeastOnce,

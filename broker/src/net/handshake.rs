@@ -17,17 +17,19 @@ use super::{
     connection::{Arrival, Connection},
     listener::{Entrance, ListenerTerms},
     stream::Stream,
-    tls::{LiveTls, PeerCertificate},
+    tls::{self, LiveTls, PeerCertificate},
+    websocket::{self, NotOpened},
 };
 use crate::{
     auth::{Identity, RealmId},
     clock,
+    config::Protocol,
     hub::Hub,
     log,
     metrics::RefusalReason,
     router::{Delivery, FRAME_BYTES_MAX, Mailbox, RECEIVE_STAMP, RetainedWalk, Wire},
     sessions::{Claim, Parked, Seat},
-    storage::Record,
+    storage::{Record, Ticket},
 };
 
 /// What is read at once before CONNECT is complete: few are larger.
@@ -78,10 +80,20 @@ async fn let_in(
 ) {
     let limit = Duration::from_secs(hub.limits.connect_timeout_seconds);
     let started = clock::now();
-    let secured = tokio::time::timeout(limit, secure(&hub, socket, listener.tls.clone())).await;
-    let (mut stream, certificate) = match secured {
-        Ok(Ok(secured)) => secured,
-        Ok(Err(refused)) => return refuse(&hub, None, None, address, &refused),
+    let opened = async {
+        let secured = secure(&hub, socket, listener.tls.clone()).await;
+        let (stream, certificate) = secured.map_err(Unopened::from)?;
+        Ok((open(stream, &listener.protocol).await?, certificate))
+    };
+    let (mut stream, certificate) = match tokio::time::timeout(limit, opened).await {
+        Ok(Ok(opened)) => opened,
+        Ok(Err(Unopened { refused, farewell })) => {
+            refuse(&hub, None, None, address, &refused);
+            if let Some((stream, answer)) = farewell {
+                tokio::time::timeout(REFUSAL_TIME_MAX, stream.finish(&answer)).await.ok();
+            }
+            return;
+        }
         Err(_) => return refuse(&hub, None, None, address, &too_slow(limit)),
     };
     let mut received = BytesMut::new();
@@ -125,6 +137,37 @@ async fn answer_refusal(stream: Stream, refused: &Refused) {
     tokio::time::timeout(REFUSAL_TIME_MAX, stream.finish(&out)).await.ok();
 }
 
+/// A connection that did not get as far as MQTT.
+struct Unopened {
+    refused: Refused,
+    /// What it is told in the protocol below.
+    farewell: Option<(Stream, Vec<u8>)>,
+}
+
+impl From<Refused> for Unopened {
+    fn from(refused: Refused) -> Self {
+        Self { refused, farewell: None }
+    }
+}
+
+/// Opens the WebSocket, if that is what the listener speaks.
+async fn open(stream: Stream, protocol: &Protocol) -> Result<Stream, Unopened> {
+    let Protocol::WebSocket(config) = protocol else { return Ok(stream) };
+    match websocket::open(stream, config).await {
+        Ok(socket) => Ok(Stream::WebSocket(Box::new(socket))),
+        Err(NotOpened::Lost(error)) => {
+            let detail = format!("the connection was lost before the WebSocket was open: {error}");
+            Err(Refused::silently(RefusalReason::ConnectionLost, detail).into())
+        }
+        Err(NotOpened::Refused(refusal)) => {
+            let counted =
+                if refusal.origin { RefusalReason::Origin } else { RefusalReason::WebSocketHandshake };
+            let refused = Refused::silently(counted, refusal.detail);
+            Err(Unopened { refused, farewell: Some((refusal.stream, refusal.answer)) })
+        }
+    }
+}
+
 async fn secure(
     hub: &Hub,
     socket: TcpStream,
@@ -133,37 +176,13 @@ async fn secure(
     let Some(tls) = tls else { return Ok((Stream::Plain(socket), None)) };
     let failed = |error: &dyn std::fmt::Display| {
         hub.metrics.tls_handshake_failures.inc();
-        let detail = format!("TLS handshake: {error}{}", tls_hint(&error.to_string()));
+        let detail = format!("TLS handshake: {error}{}", tls::hint(&error.to_string()));
         Refused::silently(RefusalReason::TlsHandshake, detail)
     };
     let stream = tls.acceptor().accept(socket).await.map_err(|error| failed(&error))?;
     let certificate =
         tls.peer_certificate(stream.get_ref().1, clock::unix_time()).map_err(|error| failed(&error))?;
     Ok((Stream::Tls(Box::new(stream)), certificate))
-}
-
-/// What usually causes a failed handshake.
-fn tls_hint(error: &str) -> &'static str {
-    let error = error.to_ascii_lowercase().replace([' ', '_'], "");
-    if error.contains("unknownca") || error.contains("badcertificate") || error.contains("certificateunknown")
-    {
-        " (the client does not trust this server's certificate: give it the CA file, and use a name that is in the \
-         certificate)"
-    } else if error.contains("corruptmessage") || error.contains("invalidcontenttype") {
-        " (the client does not speak TLS on this port)"
-    } else if error.contains("certificaterequired") || error.contains("nocertificate") {
-        " (require_certificate is on, and the client shows no certificate)"
-    } else if error.contains("unknownrevocationstatus") {
-        " (crl has no list of the authority that issued the client's certificate)"
-    } else if error.contains("expiredrevocationlist") {
-        " (the revocation list is out of date: `gaugeline pki renew crl`, or get a new one from the authority)"
-    } else if error.contains("peercertificate:revoked") {
-        " (the client's certificate is on the revocation list)"
-    } else if error.contains("peercertificate:unknownissuer") {
-        " (ca has no authority that issued the client's certificate)"
-    } else {
-        ""
-    }
 }
 
 async fn read_connect(hub: &Hub, stream: &mut Stream, received: &mut BytesMut) -> Result<Connect, Refused> {
@@ -178,10 +197,13 @@ async fn read_connect(hub: &Hub, stream: &mut Stream, received: &mut BytesMut) -
     };
     loop {
         if received.first().is_some_and(|first| *first != CONNECT) {
-            return Err(Refused::silently(
-                RefusalReason::MalformedConnect,
-                "the first packet is not CONNECT [MQTT-3.1.0-1]",
-            ));
+            let hint = if received.starts_with(b"GET ") {
+                " (the client speaks HTTP; a browser needs a listener with `protocol = \"websocket\"`)"
+            } else {
+                ""
+            };
+            let detail = format!("the first packet is not CONNECT [MQTT-3.1.0-1]{hint}");
+            return Err(Refused::silently(RefusalReason::MalformedConnect, detail));
         }
         let frame = codec::frame(received, hub.limits.connect_packet_bytes)
             .map_err(|error| malformed(error, None))?;
@@ -342,8 +364,9 @@ fn enter(
         delivery.stamped = stamps;
     }
     let will = connect.will.map(Box::new);
+    let mut opened_at = Ticket::START;
     if mailbox.is_persistent() {
-        hub.store.append(Record::SessionOpened {
+        let opened = hub.store.append(Record::SessionOpened {
             session: mailbox.id(),
             realm: hub.access.load().realm(identity.realm).name.clone(),
             client_id: identity.client_id.clone(),
@@ -351,10 +374,24 @@ fn enter(
             expiry_seconds: session.negotiated().session_expiry_seconds,
             will: will.clone(),
         });
+        // Of the session alone nothing is lost that SUBACK or PUBACK does not wait for.
+        opened_at = if will.is_some() { opened } else { opened_at };
     }
     log::connected(&identity, session.version(), present);
-    let arrival =
-        Arrival { stream, identity, session, mailbox, seat, will, entrance, walks, received, out, stamps };
+    let arrival = Arrival {
+        stream,
+        identity,
+        session,
+        mailbox,
+        seat,
+        will,
+        entrance,
+        walks,
+        received,
+        out,
+        opened_at,
+        stamps,
+    };
     tokio::spawn(Connection::new(hub, arrival).run());
 }
 

@@ -18,6 +18,7 @@ use tokio::{
 use super::{handshake, tls::LiveTls};
 use crate::{
     auth::{ClientIdRule, IdentitySource, RealmId},
+    config::Protocol,
     hub::Hub,
     log,
     metrics::{Metrics, RefusalReason},
@@ -31,6 +32,7 @@ const EXHAUSTED_PAUSE: Duration = Duration::from_millis(50);
 /// On which terms a listener takes clients.
 pub(crate) struct ListenerTerms {
     pub(crate) tls: Option<Arc<LiveTls>>,
+    pub(crate) protocol: Protocol,
     /// Whose rules hold for them.
     pub(crate) realm: RealmId,
     /// Where they have their user names from.

@@ -13,18 +13,19 @@ mod client_trust;
 mod config;
 mod expiry;
 mod facts;
+mod hint;
 mod live;
 mod pem_file;
 mod prepare;
 mod revocation;
 
-pub(crate) use self::expiry::ExpiryWatch;
 pub use self::{
     ciphers::Ciphers,
     config::{Application, ClientCertificate, ReadableKey, TlsConfig, TlsVersions},
     live::{LiveTls, PeerCertificate},
     prepare::{Prepared, Validity, prepare},
 };
+pub(crate) use self::{expiry::ExpiryWatch, hint::hint};
 
 #[cfg(test)]
 mod tests;

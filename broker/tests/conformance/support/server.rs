@@ -11,6 +11,7 @@ use gaugeline_broker::{
     Broker,
     admin::Readiness,
     auth::{
+        AclOptions,
         hash::{Hashing, SaltLength},
         password_edit::PasswordEditor,
     },
@@ -45,7 +46,11 @@ impl Setup {
     pub(crate) fn new() -> Self {
         let bind = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let config = Config {
-            realms: vec![RealmConfig { allow_anonymous: true, ..RealmConfig::default() }],
+            realms: vec![RealmConfig {
+                allow_anonymous: true,
+                acl_options: AclOptions { refuse_futile_subscribe: true, ..AclOptions::default() },
+                ..RealmConfig::default()
+            }],
             admin: None,
             log: LogLevel::Info,
             listeners: vec![ListenerConfig::new(bind)],
@@ -70,6 +75,12 @@ impl Setup {
 
     pub(crate) fn delivery(mut self, change: impl FnOnce(&mut DeliveryConfig)) -> Self {
         change(&mut self.config.delivery);
+        self
+    }
+
+    /// Changes the only listener.
+    pub(crate) fn listener(mut self, change: impl FnOnce(&mut ListenerConfig)) -> Self {
+        change(&mut self.config.listeners[0]);
         self
     }
 
