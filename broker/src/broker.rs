@@ -19,6 +19,7 @@ use crate::{
     },
     router::Sweep,
     sessions::Absentees,
+    settings::Settings,
     storage::{Durability, MemoryStore, OpenError, OpenOptions, Recovered, SegmentLog, Store},
 };
 
@@ -137,14 +138,7 @@ impl Broker {
         let access = files.load()?;
         let listeners = config.listeners.iter().map(listen).collect::<Result<Vec<_>, _>>()?;
         let access = Arc::new(AccessHandle::new(access));
-        let hub = Arc::new(Hub::new(
-            &config.limits,
-            &config.delivery,
-            access,
-            store,
-            Arc::clone(&metrics),
-            recovered,
-        )?);
+        let hub = Arc::new(Hub::new(Settings::new(config), access, store, Arc::clone(&metrics), recovered)?);
         let admin = config
             .admin
             .map(|address| {

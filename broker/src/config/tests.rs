@@ -69,6 +69,7 @@ fn the_sample_has_every_key_with_its_default() {
         clients: ClientsConfig::default(),
         logging: LoggingConfig::default(),
         process: ProcessConfig::default(),
+        files: vec![path("broker.toml")],
     };
     assert_eq!(config, expected);
     for (key, default) in Limits::defaults() {
