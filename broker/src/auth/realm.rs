@@ -25,7 +25,8 @@ impl RealmId {
         u16::try_from(index).map_or(Self::NONE, Self)
     }
 
-    pub(super) fn index(self) -> usize {
+    /// The place.
+    pub(crate) fn index(self) -> usize {
         self.0.into()
     }
 }
@@ -43,6 +44,13 @@ pub struct RealmConfig {
     pub allow_anonymous: bool,
     /// Which client identifiers are taken.
     pub client_ids: ClientIds,
+}
+
+/// One set of rules in its place, or the name of one that is gone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Slot {
+    Used(RealmConfig),
+    Closed(Option<Arc<str>>),
 }
 
 /// One set of rules, loaded.

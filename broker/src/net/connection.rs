@@ -25,6 +25,7 @@ use tokio::time::Sleep;
 
 use super::{
     listener::Entrance,
+    rights::Rights,
     scratch::{READ_BYTES, Scratch},
     stream::Stream,
 };
@@ -123,6 +124,7 @@ pub(super) struct Connection {
     /// The largest packet that the client may send: what it was told.
     pub(super) packet_bytes_max: usize,
     pub(super) settings: Followed,
+    pub(super) rights: Rights,
     pub(super) tally: Tally,
     pub(super) occupied: bool,
 }
@@ -194,6 +196,8 @@ impl Connection {
             stamps,
             settings,
         } = arrival;
+        let epoch = hub.access.epoch();
+        let rights = Rights::of_new_session(&mailbox, session.subscriptions().len(), epoch);
         Self {
             hub,
             stream,
@@ -223,6 +227,7 @@ impl Connection {
             stamps,
             packet_bytes_max: settings.limits.packet_bytes,
             settings,
+            rights,
             tally: Tally::default(),
             occupied: false,
         }
@@ -231,6 +236,7 @@ impl Connection {
     fn turns(&mut self, cx: &mut Context<'_>, scratch: &mut Scratch) -> Result<(), Ending> {
         let now = clock::now();
         self.settings.follow(&self.hub.settings);
+        self.follow_rights(now);
         if !self.occupied {
             self.occupied = true;
             self.seat.occupy(cx.waker());

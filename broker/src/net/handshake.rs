@@ -20,7 +20,7 @@ use super::{
     tls::LiveTls,
 };
 use crate::{
-    auth::{Identity, RealmId},
+    auth::Identity,
     clock,
     hub::Hub,
     log,
@@ -97,7 +97,7 @@ async fn let_in(
         }
         Err(_) => return refuse(&hub, None, None, address, &too_slow(limit)),
     };
-    match admit(&hub, &settings, listener.realm, &connect, address).await {
+    match admit(&hub, &settings, &listener, &connect, address).await {
         Ok(admitted) => enter(hub, stream, received, connect, admitted, entrance, settings),
         Err(refused) => {
             let user = connect.user_name.as_deref();
@@ -223,7 +223,7 @@ struct Admitted {
 async fn admit(
     hub: &Hub,
     settings: &Settings,
-    realm: RealmId,
+    listener: &ListenerTerms,
     connect: &Connect,
     address: SocketAddr,
 ) -> Result<Admitted, Refused> {
@@ -232,6 +232,7 @@ async fn admit(
         counted,
         answer: Some((connect.version, reason)),
     };
+    let realm = listener.realm;
     let rules = hub.access.snapshot();
     let authenticated = hub
         .authenticator
@@ -259,7 +260,8 @@ async fn admit(
     }
     let client_id = negotiated.client_id.clone();
     let identity = Identity { realm, user: authenticated.user, client_id, address };
-    let seat = Arc::new(Seat::of(realm, identity.user.clone()));
+    let seat = Seat::of(realm, identity.user.clone()).on_terms(Arc::clone(&listener.superseded));
+    let seat = Arc::new(seat);
     let found = match hub.registry.claim(&identity.client_id, &seat) {
         Claim::Free => None,
         Claim::Parked(parked) => Some(parked),
@@ -274,6 +276,8 @@ async fn admit(
     // The rules may have changed while the password was checked: then nobody has told this connection yet.
     if !hub.access.snapshot().realm(realm).still_admits(seat.user(), rules.realm(realm)) {
         seat.vacate(ReasonCode::NotAuthorized);
+    } else if seat.is_superseded() {
+        seat.vacate(ReasonCode::AdministrativeAction);
     }
     Ok(Admitted { identity, negotiated, seat, found })
 }

@@ -6,9 +6,13 @@ mod ending;
 mod handshake;
 mod incoming;
 mod listener;
+mod listeners;
 mod outgoing;
+mod rights;
 mod scratch;
 mod stream;
 pub mod tls;
 
 pub(crate) use listener::{Doorman, Listener, ListenerTerms};
+pub use listeners::{BindError, Bound};
+pub(crate) use listeners::{ListenError, Listeners, PlannedListeners};
