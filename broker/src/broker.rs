@@ -14,6 +14,7 @@ use crate::{
     metrics::{Metrics, MetricsSource, StorageMetrics},
     net::{BindError, Bound, Doorman, ListenError, Listeners},
     reload::{ReloadHandle, Reloader, Reread, SetLogLevel, Subject},
+    router::Sweep,
     sessions::Absentees,
     settings::Settings,
     storage::{Durability, MemoryStore, OpenError, OpenOptions, Recovered, SegmentLog, Store},
@@ -273,9 +274,11 @@ async fn keep_house(hub: Arc<Hub>, storage: Component) {
     let mut interval = tokio::time::interval(HOUSEKEEPING_INTERVAL);
     interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut absentees = Absentees::default();
+    let mut sweep = Sweep::default();
     loop {
         interval.tick().await;
         hub.expire(clock::now());
+        hub.sweep_retained(&mut sweep, clock::now());
         match hub.store.failure() {
             None => storage.ready(),
             Some(reason) => storage.not_ready(reason),

@@ -112,6 +112,8 @@ pub(super) struct Connection {
     pub(super) retained_at: Ticket,
     /// Where storage must be for the subscriptions of the packet at hand.
     pub(super) subscribed_at: Ticket,
+    /// Where storage must be before CONNACK is sent.
+    opened_at: Ticket,
     /// Packets that may leave once storage has reached a position: packet ids of QoS 2 must not be forgotten.
     pub(super) gated: Option<Gated>,
     /// Packet ids that were given out in this wake, for storage.
@@ -144,6 +146,8 @@ pub(super) struct Arrival {
     pub(super) received: BytesMut,
     /// CONNACK.
     pub(super) out: BytesMut,
+    /// Where storage must be before it leaves: it promises the will.
+    pub(super) opened_at: Ticket,
     pub(super) stamps: bool,
     /// What the client was told of them in CONNACK holds as long as the connection.
     pub(super) settings: Followed,
@@ -193,6 +197,7 @@ impl Connection {
             walks,
             received,
             out,
+            opened_at,
             stamps,
             settings,
         } = arrival;
@@ -221,6 +226,7 @@ impl Connection {
             timer: None,
             retained_at: Ticket::START,
             subscribed_at: Ticket::START,
+            opened_at,
             gated: None,
             sent: Vec::new(),
             settled: Vec::new(),
@@ -238,8 +244,11 @@ impl Connection {
         self.settings.follow(&self.hub.settings);
         self.follow_rights(now);
         if !self.occupied {
-            self.occupied = true;
             self.seat.occupy(cx.waker());
+            if self.seat.verdict().is_none() && self.hub.store.wait(self.opened_at, cx.waker()) {
+                return Ok(());
+            }
+            self.occupied = true;
             // Clients need not wait for CONNACK: whole packets may have come with CONNECT.
             let early = std::mem::take(&mut self.partial);
             self.take_in(&early, scratch, now)?;
@@ -413,31 +422,6 @@ impl Connection {
     pub(super) fn take_session(&mut self) -> Session<Delivery> {
         let empty = Session::new(self.session.negotiated().clone(), clock::now());
         std::mem::replace(&mut self.session, empty)
-    }
-
-    /// Sends what waited for storage, and has itself woken for what waits still.
-    fn release_acknowledgements(&mut self, cx: &Context<'_>) {
-        while let Some(position) = self.awaits_storage() {
-            let durable = self.hub.store.durable();
-            self.session.release(durable.position(), &mut self.out);
-            if let Some(gated) = self.gated.take_if(|gated| gated.not_before <= durable) {
-                self.out.extend_from_slice(&gated.packets);
-            }
-            if self.awaits_storage().is_some_and(|next| next >= position && next > durable.position())
-                && self.hub.store.wait(Ticket::new(position), cx.waker())
-            {
-                return;
-            }
-        }
-    }
-
-    /// The next position of storage that lets something go on.
-    fn awaits_storage(&self) -> Option<u64> {
-        let gated = self.gated.as_ref().map(|gated| gated.not_before.position());
-        let durable = self.hub.store.durable();
-        let stall = self.storage_stall.filter(|ticket| *ticket > durable).map(Ticket::position);
-        let unsafe_message = self.awaited_message();
-        [self.session.awaits_storage(), gated, stall, unsafe_message].into_iter().flatten().min()
     }
 
     /// Writes until nothing is left, or the socket takes no more (then `Pending`).

@@ -17,18 +17,20 @@ use super::{
     connection::{Arrival, Connection},
     listener::{Entrance, ListenerTerms},
     stream::Stream,
-    tls::LiveTls,
+    tls::{LiveTls, PeerCertificate},
+    websocket::{self, NotOpened},
 };
 use crate::{
-    auth::Identity,
+    auth::{Identity, RealmId},
     clock,
+    config::Protocol,
     hub::Hub,
     log,
     metrics::RefusalReason,
     router::{Delivery, FRAME_BYTES_MAX, Mailbox, RECEIVE_STAMP, RetainedWalk, Wire},
     sessions::{Claim, Parked, Seat},
     settings::{Followed, Settings},
-    storage::Record,
+    storage::{Record, Ticket},
 };
 
 /// What is read at once before CONNECT is complete: few are larger.
@@ -80,10 +82,20 @@ async fn let_in(
     let settings = Followed::new(&hub.settings);
     let limit = Duration::from_secs(settings.limits.connect_timeout_seconds);
     let started = clock::now();
-    let secured = tokio::time::timeout(limit, secure(&hub, socket, listener.tls.clone())).await;
-    let mut stream = match secured {
-        Ok(Ok(stream)) => stream,
-        Ok(Err(refused)) => return refuse(&hub, None, None, address, &refused),
+    let opened = async {
+        let secured = secure(&hub, socket, listener.tls.clone()).await;
+        let (stream, certificate) = secured.map_err(Unopened::from)?;
+        Ok((open(stream, &listener.protocol).await?, certificate))
+    };
+    let (mut stream, certificate) = match tokio::time::timeout(limit, opened).await {
+        Ok(Ok(opened)) => opened,
+        Ok(Err(Unopened { refused, farewell })) => {
+            refuse(&hub, None, None, address, &refused);
+            if let Some((stream, answer)) = farewell {
+                tokio::time::timeout(REFUSAL_TIME_MAX, stream.finish(&answer)).await.ok();
+            }
+            return;
+        }
         Err(_) => return refuse(&hub, None, None, address, &too_slow(limit)),
     };
     let mut received = BytesMut::new();
@@ -97,7 +109,7 @@ async fn let_in(
         }
         Err(_) => return refuse(&hub, None, None, address, &too_slow(limit)),
     };
-    match admit(&hub, &settings, &listener, &connect, address).await {
+    match admit(&hub, &settings, &listener, certificate, &connect, address).await {
         Ok(admitted) => enter(hub, stream, received, connect, admitted, entrance, settings),
         Err(refused) => {
             let user = connect.user_name.as_deref();
@@ -128,16 +140,52 @@ async fn answer_refusal(stream: Stream, refused: &Refused) {
     tokio::time::timeout(REFUSAL_TIME_MAX, stream.finish(&out)).await.ok();
 }
 
-async fn secure(hub: &Hub, socket: TcpStream, tls: Option<Arc<LiveTls>>) -> Result<Stream, Refused> {
-    let Some(tls) = tls else { return Ok(Stream::Plain(socket)) };
-    match tls.acceptor().accept(socket).await {
-        Ok(stream) => Ok(Stream::Tls(Box::new(stream))),
-        Err(error) => {
-            hub.metrics.tls_handshake_failures.inc();
-            let detail = format!("TLS handshake: {error}{}", tls_hint(&error.to_string()));
-            Err(Refused::silently(RefusalReason::TlsHandshake, detail))
+/// A connection that did not get as far as MQTT.
+struct Unopened {
+    refused: Refused,
+    /// What it is told in the protocol below.
+    farewell: Option<(Stream, Vec<u8>)>,
+}
+
+impl From<Refused> for Unopened {
+    fn from(refused: Refused) -> Self {
+        Self { refused, farewell: None }
+    }
+}
+
+/// Opens the WebSocket, if that is what the listener speaks.
+async fn open(stream: Stream, protocol: &Protocol) -> Result<Stream, Unopened> {
+    let Protocol::WebSocket(config) = protocol else { return Ok(stream) };
+    match websocket::open(stream, config).await {
+        Ok(socket) => Ok(Stream::WebSocket(Box::new(socket))),
+        Err(NotOpened::Lost(error)) => {
+            let detail = format!("the connection was lost before the WebSocket was open: {error}");
+            Err(Refused::silently(RefusalReason::ConnectionLost, detail).into())
+        }
+        Err(NotOpened::Refused(refusal)) => {
+            let counted =
+                if refusal.origin { RefusalReason::Origin } else { RefusalReason::WebSocketHandshake };
+            let refused = Refused::silently(counted, refusal.detail);
+            Err(Unopened { refused, farewell: Some((refusal.stream, refusal.answer)) })
         }
     }
+}
+
+async fn secure(
+    hub: &Hub,
+    socket: TcpStream,
+    tls: Option<Arc<LiveTls>>,
+) -> Result<(Stream, Option<Arc<PeerCertificate>>), Refused> {
+    let Some(tls) = tls else { return Ok((Stream::Plain(socket), None)) };
+    let failed = |error: &dyn std::fmt::Display| {
+        hub.metrics.tls_handshake_failures.inc();
+        let detail = format!("TLS handshake: {error}{}", tls_hint(&error.to_string()));
+        Refused::silently(RefusalReason::TlsHandshake, detail)
+    };
+    let stream = tls.acceptor().accept(socket).await.map_err(|error| failed(&error))?;
+    let certificate =
+        tls.peer_certificate(stream.get_ref().1, clock::unix_time()).map_err(|error| failed(&error))?;
+    Ok((Stream::Tls(Box::new(stream)), certificate))
 }
 
 /// What usually causes a failed handshake.
@@ -151,6 +199,14 @@ fn tls_hint(error: &str) -> &'static str {
         " (the client does not speak TLS on this port)"
     } else if error.contains("certificaterequired") || error.contains("nocertificate") {
         " (require_certificate is on, and the client shows no certificate)"
+    } else if error.contains("unknownrevocationstatus") {
+        " (crl has no list of the authority that issued the client's certificate)"
+    } else if error.contains("expiredrevocationlist") {
+        " (the revocation list is out of date: `gaugeline pki renew crl`, or get a new one from the authority)"
+    } else if error.contains("peercertificate:revoked") {
+        " (the client's certificate is on the revocation list)"
+    } else if error.contains("peercertificate:unknownissuer") {
+        " (ca has no authority that issued the client's certificate)"
     } else {
         ""
     }
@@ -172,10 +228,13 @@ async fn read_connect(
     };
     loop {
         if received.first().is_some_and(|first| *first != CONNECT) {
-            return Err(Refused::silently(
-                RefusalReason::MalformedConnect,
-                "the first packet is not CONNECT [MQTT-3.1.0-1]",
-            ));
+            let hint = if received.starts_with(b"GET ") {
+                " (the client speaks HTTP; a browser needs a listener with `protocol = \"websocket\"`)"
+            } else {
+                ""
+            };
+            let detail = format!("the first packet is not CONNECT [MQTT-3.1.0-1]{hint}");
+            return Err(Refused::silently(RefusalReason::MalformedConnect, detail));
         }
         let frame = codec::frame(received, settings.limits.connect_packet_bytes)
             .map_err(|error| malformed(error, None))?;
@@ -224,27 +283,25 @@ async fn admit(
     hub: &Hub,
     settings: &Settings,
     listener: &ListenerTerms,
+    certificate: Option<Arc<PeerCertificate>>,
     connect: &Connect,
     address: SocketAddr,
 ) -> Result<Admitted, Refused> {
+    let realm = listener.realm;
     let answered = |reason, counted, detail: String| Refused {
         detail,
         counted,
         answer: Some((connect.version, reason)),
     };
-    let realm = listener.realm;
     let rules = hub.access.snapshot();
-    let authenticated = hub
-        .authenticator
-        .authenticate(realm, connect.user_name.as_deref(), connect.password.as_deref())
-        .await
-        .map_err(|refusal| {
-            let counted = match refusal.reason() {
-                ReasonCode::ServerBusy => RefusalReason::ServerBusy,
-                _ => RefusalReason::NotAuthorized,
-            };
-            answered(refusal.reason(), counted, refusal.to_string())
-        })?;
+    let named = certificate.as_ref().and_then(|shown| listener.identity.user(shown.leaf()));
+    let names_user = named.is_some();
+    let user = match named {
+        Some(user) => Some(user.map_err(|error| {
+            answered(ReasonCode::NotAuthorized, RefusalReason::NotAuthorized, error.to_string())
+        })?),
+        None => check_password(hub, realm, connect).await?,
+    };
     let negotiated =
         session::negotiate(connect, &settings.server, assigned_client_id).map_err(|refusal| {
             let counted = match refusal.reason {
@@ -253,14 +310,23 @@ async fn admit(
             };
             answered(refusal.reason, counted, refusal.to_string())
         })?;
+    if !listener.client_id_rule.admits(user.as_deref(), negotiated.client_id.as_str()) {
+        let detail = format!(
+            "the client identifier `{}` does not belong to the user (client_id_must_be)",
+            negotiated.client_id.as_str()
+        );
+        return Err(answered(ReasonCode::ClientIdentifierNotValid, RefusalReason::ClientId, detail));
+    }
     let (online, offline) = hub.registry.counts();
     if online + offline >= settings.limits.sessions && !hub.registry.knows(&negotiated.client_id) {
         let detail = "the limit of sessions is reached".to_owned();
         return Err(answered(ReasonCode::QuotaExceeded, RefusalReason::ServerBusy, detail));
     }
     let client_id = negotiated.client_id.clone();
-    let identity = Identity { realm, user: authenticated.user, client_id, address };
-    let seat = Seat::of(realm, identity.user.clone()).on_terms(Arc::clone(&listener.superseded));
+    let identity = Identity { realm, user, client_id, address };
+    let seat = Seat::of(realm, identity.user.clone())
+        .with_certificate(certificate, names_user)
+        .on_terms(Arc::clone(&listener.superseded));
     let seat = Arc::new(seat);
     let found = match hub.registry.claim(&identity.client_id, &seat) {
         Claim::Free => None,
@@ -273,13 +339,27 @@ async fn admit(
             }
         },
     };
-    // The rules may have changed while the password was checked: then nobody has told this connection yet.
-    if !hub.access.snapshot().realm(realm).still_admits(seat.user(), rules.realm(realm)) {
+    // The rules may have changed meanwhile: then nobody has told this connection yet.
+    if !seat.is_admitted(&hub.access.snapshot(), &rules) || !seat.is_trusted() {
         seat.vacate(ReasonCode::NotAuthorized);
     } else if seat.is_superseded() {
         seat.vacate(ReasonCode::AdministrativeAction);
     }
     Ok(Admitted { identity, negotiated, seat, found })
+}
+
+/// The user, by name and password; `None` for an anonymous client.
+async fn check_password(hub: &Hub, realm: RealmId, connect: &Connect) -> Result<Option<Arc<str>>, Refused> {
+    let (user, password) = (connect.user_name.as_deref(), connect.password.as_deref());
+    let checked = hub.authenticator.authenticate(realm, user, password).await;
+    let authenticated = checked.map_err(|refusal| {
+        let counted = match refusal.reason() {
+            ReasonCode::ServerBusy => RefusalReason::ServerBusy,
+            _ => RefusalReason::NotAuthorized,
+        };
+        Refused { detail: refusal.to_string(), counted, answer: Some((connect.version, refusal.reason())) }
+    })?;
+    Ok(authenticated.user)
 }
 
 /// A client identifier for a client that sent none: unguessable, so that nobody can take it over.
@@ -322,8 +402,9 @@ fn enter(
         delivery.stamped = stamps;
     }
     let will = connect.will.map(Box::new);
+    let mut opened_at = Ticket::START;
     if mailbox.is_persistent() {
-        hub.store.append(Record::SessionOpened {
+        let opened = hub.store.append(Record::SessionOpened {
             session: mailbox.id(),
             realm: hub.access.load().realm(identity.realm).name.clone(),
             client_id: identity.client_id.clone(),
@@ -331,6 +412,8 @@ fn enter(
             expiry_seconds: session.negotiated().session_expiry_seconds,
             will: will.clone(),
         });
+        // Of the session alone nothing is lost that SUBACK or PUBACK does not wait for.
+        opened_at = if will.is_some() { opened } else { opened_at };
     }
     log::connected(&identity, session.version(), present);
     let arrival = Arrival {
@@ -344,6 +427,7 @@ fn enter(
         walks,
         received,
         out,
+        opened_at,
         stamps,
         settings,
     };

@@ -21,8 +21,8 @@ use tokio::{
 
 use super::{handshake, tls::LiveTls};
 use crate::{
-    auth::RealmId,
-    config::ListenerConfig,
+    auth::{ClientIdRule, IdentitySource, RealmId},
+    config::{ListenerConfig, Protocol},
     hub::Hub,
     log,
     metrics::{Metrics, RefusalReason},
@@ -37,8 +37,13 @@ const EXHAUSTED_PAUSE: Duration = Duration::from_millis(50);
 #[derive(Debug)]
 pub(crate) struct ListenerTerms {
     pub(crate) tls: Option<Arc<LiveTls>>,
+    pub(crate) protocol: Protocol,
     /// Whose rules hold for them.
     pub(crate) realm: RealmId,
+    /// Where they have their user names from.
+    pub(crate) identity: IdentitySource,
+    /// Which client identifiers they may have.
+    pub(crate) client_id_rule: ClientIdRule,
     /// Other terms hold now, which those who came in on these must not escape. Shared with the terms that follow these
     /// without such a difference.
     pub(crate) superseded: Arc<AtomicBool>,
@@ -47,7 +52,14 @@ pub(crate) struct ListenerTerms {
 impl ListenerTerms {
     /// Those of the configuration.
     pub(crate) fn new(config: &ListenerConfig, tls: Option<Arc<LiveTls>>) -> Self {
-        Self { tls, realm: config.realm, superseded: Arc::default() }
+        Self {
+            tls,
+            protocol: config.protocol.clone(),
+            realm: config.realm,
+            identity: config.identity,
+            client_id_rule: config.client_id_rule.clone(),
+            superseded: Arc::default(),
+        }
     }
 }
 

@@ -305,8 +305,12 @@ fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
 
 /// Whether those who came in on the old terms must come again: other rules, other topics, another protection hold for them.
 fn ends_connections(old: &ListenerConfig, new: &ListenerConfig) -> bool {
-    let certificates = |config: &ListenerConfig| config.tls.as_ref().map(|tls| tls.client_certificate);
-    old.realm != new.realm || old.mount_point != new.mount_point || certificates(old) != certificates(new)
+    let protection = |config: &ListenerConfig| config.tls.as_ref().map(|tls| tls.client_certificate);
+    old.realm != new.realm
+        || old.mount_point != new.mount_point
+        || old.identity != new.identity
+        || old.client_id_rule != new.client_id_rule
+        || protection(old) != protection(new)
 }
 
 #[cfg(test)]

@@ -1,8 +1,9 @@
-//! Sockets: listeners, TLS, the handshake of a connection, and the connection itself, which is one task with one
+//! Sockets: listeners, TLS, WebSocket, the handshake of a connection, and the connection itself, which is one task with one
 //! hand-written poll.
 
 mod connection;
 mod ending;
+mod gate;
 mod handshake;
 mod incoming;
 mod listener;
@@ -12,6 +13,7 @@ mod rights;
 mod scratch;
 mod stream;
 pub mod tls;
+mod websocket;
 
 pub(crate) use listener::{Doorman, Listener, ListenerTerms};
 pub use listeners::{BindError, Bound};

@@ -50,4 +50,5 @@ mod support;
 mod takeover;
 mod tls;
 mod topic_alias;
+mod websocket;
 mod wills;

@@ -40,7 +40,8 @@ pub(super) const HASHING: Hashing = Hashing::Pbkdf2(NonZeroU32::new(10).unwrap()
 impl Setup {
     pub(crate) fn new() -> Self {
         let bind = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let config = Config::listening_on(vec![ListenerConfig::new(bind)]);
+        let mut config = Config::listening_on(vec![ListenerConfig::new(bind)]);
+        config.realms[0].acl_options.refuse_futile_subscribe = true;
         Self { config, store: Arc::new(MemoryStore), files: tempfile::tempdir().unwrap() }
     }
 
@@ -51,6 +52,12 @@ impl Setup {
 
     pub(crate) fn delivery(mut self, change: impl FnOnce(&mut DeliveryConfig)) -> Self {
         change(&mut self.config.delivery);
+        self
+    }
+
+    /// Changes the only listener.
+    pub(crate) fn listener(mut self, change: impl FnOnce(&mut ListenerConfig)) -> Self {
+        change(&mut self.config.listeners[0]);
         self
     }
 
