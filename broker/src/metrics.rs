@@ -107,8 +107,8 @@ pub struct Metrics {
     pub publishes_denied: Counter,
     /// Subscriptions that the ACL refused.
     pub subscribes_denied: Counter,
-    /// Changes of the password file and the ACL file.
-    pub rules_reloads: CounterBy<Reload>,
+    /// Reloads of the configuration and all that it names.
+    pub reloads: CounterBy<Reload>,
     /// Messages that did not reach someone, by reason.
     pub messages_dropped: CounterBy<DropReason>,
     drops: Drops,
@@ -157,8 +157,8 @@ impl Metrics {
         let bytes_sent = b.counter("bytes_sent", "MQTT bytes to clients, without TLS");
         let publishes_denied = b.counter("publishes_denied", "Messages that the ACL did not let in");
         let subscribes_denied = b.counter("subscribes_denied", "Subscriptions that the ACL refused");
-        let rules_reloads =
-            b.counters("rules_reloads", "Changes of the password file and the ACL file", "result");
+        let reloads =
+            b.counters("reloads", "Reloads of the configuration, users, rights and certificates", "result");
         let messages_dropped =
             b.counters("messages_dropped", "Messages that did not reach someone or were not taken", "reason");
         let drops = Drops::register(&mut b.registry);
@@ -196,7 +196,7 @@ impl Metrics {
             bytes_sent,
             publishes_denied,
             subscribes_denied,
-            rules_reloads,
+            reloads,
             messages_dropped,
             drops,
             messages_without_subscriber,

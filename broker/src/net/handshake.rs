@@ -300,7 +300,9 @@ async fn admit(
     }
     let client_id = negotiated.client_id.clone();
     let identity = Identity { realm, user, client_id, address };
-    let seat = Seat::of(realm, identity.user.clone()).with_certificate(certificate, names_user);
+    let seat = Seat::of(realm, identity.user.clone())
+        .with_certificate(certificate, names_user)
+        .on_terms(Arc::clone(&listener.superseded));
     let seat = Arc::new(seat);
     let found = match hub.registry.claim(&identity.client_id, &seat) {
         Claim::Free => None,
@@ -316,6 +318,8 @@ async fn admit(
     // The rules may have changed meanwhile: then nobody has told this connection yet.
     if !seat.is_admitted(&hub.access.snapshot(), &rules) || !seat.is_trusted() {
         seat.vacate(ReasonCode::NotAuthorized);
+    } else if seat.is_superseded() {
+        seat.vacate(ReasonCode::AdministrativeAction);
     }
     Ok(Admitted { identity, negotiated, seat, found })
 }
