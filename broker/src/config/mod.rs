@@ -8,6 +8,7 @@ mod clients;
 mod limits;
 mod listener;
 mod logging;
+pub mod mosquitto;
 mod network;
 mod process;
 mod raw;
@@ -126,7 +127,7 @@ pub enum Persistence {
 }
 
 /// The least important lines that are logged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LogLevel {
     /// None are.

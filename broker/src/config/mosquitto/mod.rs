@@ -1,0 +1,90 @@
+//! mosquitto.conf: the same broker from mosquitto's own file.
+//!
+//! Follows mosquitto 2.1. Every key that any mosquitto knows is in [`keys`]: honoured, ignored with a [`Warning`], or, where
+//! that would weaken security or lose messages, refused. Nothing is applied before all files are read and checked.
+
+mod build;
+mod build_listener;
+mod entry;
+mod include;
+pub mod keys;
+mod reader;
+
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+};
+
+use self::reader::Reader;
+use super::{Config, ConfigError};
+
+/// What the command line says over the file, as mosquitto's does.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Overrides {
+    /// `-p`: the port, if the file has neither `listener` nor `port`.
+    pub port: Option<u16>,
+    /// `-v`: log everything.
+    pub verbose: bool,
+    /// `-q`: log nothing.
+    pub quiet: bool,
+}
+
+/// Something that works otherwise than the file says, for whoever wrote it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Warning {
+    /// The file.
+    pub path: PathBuf,
+    /// The line, from 1; 0 for the file as a whole.
+    pub line: u32,
+    /// What happens instead.
+    pub text: String,
+}
+
+impl fmt::Display for Warning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:", self.path.display())?;
+        if self.line > 0 {
+            write!(f, "{}:", self.line)?;
+        }
+        write!(f, " {}", self.text)
+    }
+}
+
+/// A configuration, and what in its file has no effect or another one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Loaded {
+    /// The configuration.
+    pub config: Config,
+    /// In the order of the lines.
+    pub warnings: Vec<Warning>,
+    /// The files that were read: the main one, then those of `include_dir`.
+    pub files: Vec<PathBuf>,
+}
+
+/// Reads and checks a mosquitto.conf and what it includes, and that the files that it names can be read.
+///
+/// # Errors
+/// The first line that mosquitto would refuse, or that cannot be honoured and must not be ignored.
+pub fn load(path: &Path, overrides: &Overrides) -> Result<Loaded, ConfigError> {
+    let content = std::fs::read(path).map_err(|error| ConfigError::unreadable(path, &error))?;
+    parse(path, &content, overrides)
+}
+
+/// As [`load`], with the content of the main file given.
+///
+/// # Errors
+/// As [`load`].
+pub fn parse(path: &Path, content: &[u8], overrides: &Overrides) -> Result<Loaded, ConfigError> {
+    let mut reader = Reader::default();
+    reader.read(path, content)?;
+    let config = build::build(&mut reader, overrides)?;
+    Ok(Loaded { config, warnings: reader.warnings, files: reader.files })
+}
+
+/// What mosquitto does without a file.
+pub fn without_file(overrides: &Overrides) -> Result<Loaded, ConfigError> {
+    parse(Path::new("mosquitto.conf"), b"", overrides)
+}
+
+#[cfg(test)]
+mod tests;
