@@ -16,6 +16,7 @@ use crate::{
         Doorman, Listener, ListenerTerms,
         tls::{self, LiveTls},
     },
+    router::Sweep,
     sessions::Absentees,
     storage::{Durability, MemoryStore, OpenError, OpenOptions, Recovered, SegmentLog, Store},
 };
@@ -242,8 +243,13 @@ impl Drop for Broker {
 fn listen(config: &ListenerConfig) -> Result<Listener, StartError> {
     let tls = config.tls.as_ref().map(prepare).transpose()?;
     let address = config.bind;
-    Listener::bind(address, ListenerTerms { tls, realm: config.realm })
-        .map_err(|error| StartError::Bind { address, error })
+    let terms = ListenerTerms {
+        tls,
+        realm: config.realm,
+        identity: config.identity,
+        client_id_rule: config.client_id_rule.clone(),
+    };
+    Listener::bind(address, terms).map_err(|error| StartError::Bind { address, error })
 }
 
 /// TLS for a start: what is wrong with files that can be used is only said.
@@ -278,9 +284,11 @@ async fn keep_house(hub: Arc<Hub>, storage: Component, mut files: AccessFiles) {
     let mut interval = tokio::time::interval(HOUSEKEEPING_INTERVAL);
     interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut absentees = Absentees::default();
+    let mut sweep = Sweep::default();
     loop {
         interval.tick().await;
         hub.expire(clock::now());
+        hub.sweep_retained(&mut sweep, clock::now());
         hub.follow_rules(&mut files);
         match hub.store.failure() {
             None => storage.ready(),

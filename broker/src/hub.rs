@@ -1,17 +1,18 @@
 //! What all connections share: the router, the sessions, the rules, storage and the numbers.
 
+mod restore;
+
 use std::{
-    net::SocketAddr,
     num::{NonZeroU16, NonZeroU32},
     ops::Range,
     sync::Arc,
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use gaugeline_protocol::{
     ClientId, PacketId, QoS, ReasonCode, codec,
     packet::{Publish, PublishProperties},
-    session::{Negotiated, ServerSettings, Session, session_expires_after},
+    session::ServerSettings,
 };
 
 use crate::{
@@ -24,15 +25,22 @@ use crate::{
     metrics::{DropReason, Metrics, Reload},
     router::{
         Addressee, CachedTopic, Fanout, Mailbox, MailboxId, MailboxIds, MailboxLimits, MailboxOptions,
-        Message, Overflow, QueueTotal, RetainedLimits, Routed, Router, Run, Share, Stamp, Stamper,
+        Message, Overflow, QueueTotal, RetainedLimits, Routed, Router, Run, Share, Stamp, Stamper, Sweep,
     },
     sessions::{Expiry, Parked, PendingWill, Registry, Seat},
-    storage::{LastConnection, Receiver, Record, Recovered, RecoveredSession, Store, Ticket},
+    storage::{Receiver, Record, Recovered, Store, Ticket},
 };
 
 /// Above this much in a mailbox, publishers wait for its owner: enough to keep a connection busy for a few
 /// milliseconds, and little enough that a thousand slow clients fit into memory.
 const STALL_BYTES: usize = 1 << 20;
+/// How many pages of retained messages are searched for expired ones at a time: a fraction of a millisecond's work, and at
+/// one turn a second a million topics take about four minutes.
+const SWEPT_PAGES: usize = 16;
+
+/// How many of those who may not read a topic are counted by name for each run of messages on it: it costs each time, and
+/// who subscribes to everything with few rights gets into the metrics sooner or later.
+const DENIED_NAMED_MAX: usize = 8;
 
 /// The shared state of a broker.
 #[derive(Debug)]
@@ -88,7 +96,7 @@ impl Hub {
         let now = clock::now();
         for message in recovered.retained {
             // Over the limit only if it was lowered since: then the rest is not retained any more.
-            if hub.router.retained().insert(Arc::clone(&message)).is_err() {
+            if hub.router.retained().insert(Arc::clone(&message), || ()).is_err() {
                 hub.metrics.count_drops(DropReason::RetainedFull, None, Some(message.topic()), 1);
                 hub.store.append(Record::RetainedRemoved(message.topic().into()));
             }
@@ -97,44 +105,6 @@ impl Hub {
             hub.restore(session, now);
         }
         Ok(hub)
-    }
-
-    /// Brings a session back as if its connection had just been lost.
-    fn restore(&self, kept: RecoveredSession, now: Instant) {
-        let client_id = kept.client_id.clone();
-        let address = SocketAddr::from(([0, 0, 0, 0], 0));
-        let realm = self.access.load().realm_named(kept.realm.as_deref());
-        let identity = Identity { realm, user: kept.user.clone(), client_id: client_id.clone(), address };
-        let mailbox = self.mailbox_named(kept.session, &identity, true);
-        let terms = Negotiated::offline(client_id.clone(), kept.expiry_seconds, &self.settings);
-        let inflight = kept.inflight.into_iter().map(|sent| (sent.packet_id, sent.delivery));
-        let mut session = Session::restore(terms, now, inflight, kept.received);
-        for (filter, subscription) in kept.subscriptions {
-            self.router.subscribe(&mailbox, &filter, subscription);
-            session.subscriptions_mut().insert(filter, subscription);
-        }
-        self.metrics.subscriptions.inc_by(session.subscriptions().len() as i64);
-        mailbox.put_back(kept.queued.into_iter());
-        let after_loss = session_expires_after(kept.expiry_seconds).and_then(|after| now.checked_add(after));
-        let (expires_at, will) = match kept.connection {
-            LastConnection::Parked { expires_at, will } => (
-                expires_at.map(|at| self.anchor.to_instant(at)),
-                will.map(|(will, due)| (will, self.anchor.to_instant(due))),
-            ),
-            LastConnection::Open { will } => (
-                after_loss,
-                will.map(|will| {
-                    let delay = will.delay_seconds.min(kept.expiry_seconds);
-                    (will, now + Duration::from_secs(u64::from(delay)))
-                }),
-            ),
-        };
-        let will = will.map(|(will, due)| PendingWill { will, identity, due });
-        for at in [expires_at, will.as_ref().map(|will| will.due)].into_iter().flatten() {
-            self.expiry.schedule(at, client_id.clone());
-        }
-        self.registry
-            .restore(client_id, Box::new(Parked { session, mailbox, walks: Vec::new(), expires_at, will }));
     }
 
     fn empty(
@@ -221,15 +191,23 @@ impl Hub {
     /// Keeps the retained message of a topic up to date. The ticket says when the change is safe.
     pub(crate) fn retain(&self, topic: &str, message: Option<Arc<Message>>) -> Result<Ticket, ReasonCode> {
         let Some(message) = message else {
-            self.router.retained().remove(topic);
-            return Ok(self.store.append(Record::RetainedRemoved(topic.into())));
+            let note = || self.store.append(Record::RetainedRemoved(topic.into()));
+            return Ok(self.router.retained().remove(topic, note));
         };
-        match self.router.retained().insert(Arc::clone(&message)) {
-            Ok(()) => Ok(self.store.append(Record::Retained(message))),
-            Err(_) => {
-                self.metrics.count_drops(DropReason::RetainedFull, None, Some(topic), 1);
-                Err(ReasonCode::QuotaExceeded)
-            }
+        let kept = Arc::clone(&message);
+        let note = || self.store.append(Record::Retained(kept));
+        self.router.retained().insert(message, note).map_err(|_| {
+            self.metrics.count_drops(DropReason::RetainedFull, None, Some(topic), 1);
+            ReasonCode::QuotaExceeded
+        })
+    }
+
+    /// Removes some of the retained messages that have expired: nobody gets them any more, but they count.
+    pub(crate) fn sweep_retained(&self, sweep: &mut Sweep, now: Instant) {
+        for _ in 0..SWEPT_PAGES {
+            self.router.retained().sweep(sweep, now, |topic| {
+                self.store.append(Record::RetainedRemoved(topic.into()));
+            });
         }
     }
 
@@ -250,7 +228,7 @@ impl Hub {
             for (mailbox, count) in &routed.evictions {
                 let identity = mailbox.identity();
                 let client = identity.client_id.as_str();
-                self.metrics.count_drops(DropReason::QueueFull, Some(client), Some(&run.topic.topic), *count);
+                self.metrics.count_drops(self.full_queue(run), Some(client), Some(&run.topic.topic), *count);
             }
             for &(session, oldest) in &routed.evicted {
                 self.store.append(Record::Settled { session, messages: vec![oldest] });
@@ -259,6 +237,7 @@ impl Hub {
         if routed.dropped + routed.turned_away > 0 {
             self.count_drops(run, &routed, last.as_deref());
         }
+        self.count_denied(run);
         let mut reason = ReasonCode::Success;
         if routed.receivers == 0 {
             self.metrics.messages_without_subscriber.inc_by(run.publishes.len() as u64);
@@ -313,9 +292,33 @@ impl Hub {
         with_room.iter().map(receiver).collect()
     }
 
+    /// Which limit kept the run's messages out of a queue. Others fill and empty the queues meanwhile: when both limits are
+    /// near, it is the one that is reached now.
+    fn full_queue(&self, run: &Run<'_>) -> DropReason {
+        if self.queued.has_room_for(run.first_message_bytes()) {
+            DropReason::QueueFull
+        } else {
+            DropReason::TotalQueueFull
+        }
+    }
+
+    /// Counts for whom the run was not because the rights say so: a few of them by name.
+    fn count_denied(&self, run: &Run<'_>) {
+        let (mut denied, messages) = (run.denied(), run.publishes.len() as u64);
+        for mailbox in denied.by_ref().take(DENIED_NAMED_MAX) {
+            let identity = mailbox.identity();
+            let client = identity.client_id.as_str();
+            self.metrics.count_drops(DropReason::AclRead, Some(client), Some(&run.topic.topic), messages);
+        }
+        let others = denied.count() as u64;
+        self.metrics.count_drops(DropReason::AclRead, None, Some(&run.topic.topic), others * messages);
+    }
+
     fn count_drops(&self, run: &Run<'_>, routed: &Routed, messages: Option<&[Arc<Message>]>) {
         let best_effort = run.publishes.first().is_some_and(|publish| publish.qos == QoS::AtMostOnce);
-        let reason = if best_effort { DropReason::SlowConsumer } else { DropReason::QueueFull };
+        let full = self.full_queue(run);
+        let reason =
+            if best_effort && full == DropReason::QueueFull { DropReason::SlowConsumer } else { full };
         for (mailbox, count) in &routed.losses {
             let identity = mailbox.identity();
             let client = identity.client_id.as_str();
@@ -397,10 +400,7 @@ impl Hub {
             Look::Reloaded(before) => {
                 self.metrics.rules_reloads.inc(Reload::Done);
                 let now = self.access.snapshot();
-                let gone = |_: &ClientId, seat: &Seat| {
-                    let realm = seat.realm();
-                    !now.realm(realm).still_admits(seat.user(), before.realm(realm))
-                };
+                let gone = |_: &ClientId, seat: &Seat| !seat.is_admitted(&now, &before);
                 let ended = self.registry.vacate_where(ReasonCode::NotAuthorized, gone);
                 let passwords = now.realms().iter().filter_map(|realm| realm.passwords.as_ref());
                 let users = passwords.map(PasswordFile::len).sum::<usize>();

@@ -29,7 +29,7 @@ pub use self::{
 };
 pub use crate::router::Overflow;
 pub use crate::{
-    auth::{RealmConfig, RealmId},
+    auth::{AclOptions, ClientIdRule, IdentitySource, RealmConfig, RealmId},
     file_error::FileError as ConfigError,
     net::tls::{Application, Ciphers, ClientCertificate, ReadableKey, TlsConfig, TlsVersions},
 };

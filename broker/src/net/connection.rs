@@ -110,6 +110,8 @@ pub(super) struct Connection {
     pub(super) retained_at: Ticket,
     /// Where storage must be for the subscriptions of the packet at hand.
     pub(super) subscribed_at: Ticket,
+    /// Where storage must be before CONNACK is sent.
+    opened_at: Ticket,
     /// Packets that may leave once storage has reached a position: packet ids of QoS 2 must not be forgotten.
     pub(super) gated: Option<Gated>,
     /// Packet ids that were given out in this wake, for storage.
@@ -138,6 +140,8 @@ pub(super) struct Arrival {
     pub(super) received: BytesMut,
     /// CONNACK.
     pub(super) out: BytesMut,
+    /// Where storage must be before it leaves: it promises the will.
+    pub(super) opened_at: Ticket,
     pub(super) stamps: bool,
 }
 
@@ -185,6 +189,7 @@ impl Connection {
             walks,
             received,
             out,
+            opened_at,
             stamps,
         } = arrival;
         Self {
@@ -210,6 +215,7 @@ impl Connection {
             timer: None,
             retained_at: Ticket::START,
             subscribed_at: Ticket::START,
+            opened_at,
             gated: None,
             sent: Vec::new(),
             settled: Vec::new(),
@@ -222,8 +228,11 @@ impl Connection {
     fn turns(&mut self, cx: &mut Context<'_>, scratch: &mut Scratch) -> Result<(), Ending> {
         let now = clock::now();
         if !self.occupied {
-            self.occupied = true;
             self.seat.occupy(cx.waker());
+            if self.seat.verdict().is_none() && self.hub.store.wait(self.opened_at, cx.waker()) {
+                return Ok(());
+            }
+            self.occupied = true;
             // Clients need not wait for CONNACK: whole packets may have come with CONNECT.
             let early = std::mem::take(&mut self.partial);
             self.take_in(&early, scratch, now)?;

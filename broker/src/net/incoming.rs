@@ -17,7 +17,7 @@ use crate::{
     log,
     metrics::DropReason,
     router::{CachedTopic, Delivery, Fanout, RetainedWalk, Run},
-    storage::{Record, Ticket},
+    storage::{KeptSubscription, Record, Ticket},
 };
 
 /// How long a client of MQTT 3 waits before it is cut off because a queue is full: it will come back at once, and the
@@ -319,25 +319,27 @@ impl Connection {
             retain_as_published: wanted.retain_as_published,
             id,
         };
+        let retained = match wanted.retain_handling {
+            // [MQTT 5.0, section 4.8.2]: no retained messages for shared subscriptions.
+            _ if filter.group().is_some() => false,
+            RetainHandling::OnSubscribe => true,
+            RetainHandling::OnNewSubscribe => !existed,
+            RetainHandling::Never => false,
+        };
         self.session.subscriptions_mut().insert(filter.clone(), subscription);
         self.hub.metrics.subscriptions.inc_by(i64::from(!existed));
         if self.mailbox.is_persistent() {
             self.subscribed_at = self.hub.store.append(Record::Subscribed {
                 session: self.mailbox.id(),
                 filter: filter.clone(),
-                subscription,
+                subscription: KeptSubscription { subscription, walking: retained },
             });
         }
         // First the subscription, then the retained messages: a message in between comes twice rather than never.
         self.hub.router.subscribe(&self.mailbox, &filter, subscription);
-        let retained = match wanted.retain_handling {
-            RetainHandling::OnSubscribe => true,
-            RetainHandling::OnNewSubscribe => !existed,
-            RetainHandling::Never => false,
-        };
-        // [MQTT 5.0, section 4.8.2]: no retained messages for shared subscriptions.
-        if retained && filter.group().is_none() {
-            walks.push(RetainedWalk { page: self.hub.router.retained().pages(filter), subscription });
+        if retained {
+            let page = self.hub.router.retained().pages(filter);
+            walks.push(RetainedWalk { page, subscription, waiting: None });
         }
         match wanted.qos {
             QoS::AtMostOnce => ReasonCode::Success,

@@ -17,7 +17,7 @@ use tokio::{
 
 use super::{handshake, tls::LiveTls};
 use crate::{
-    auth::RealmId,
+    auth::{ClientIdRule, IdentitySource, RealmId},
     hub::Hub,
     log,
     metrics::{Metrics, RefusalReason},
@@ -33,6 +33,10 @@ pub(crate) struct ListenerTerms {
     pub(crate) tls: Option<Arc<LiveTls>>,
     /// Whose rules hold for them.
     pub(crate) realm: RealmId,
+    /// Where they have their user names from.
+    pub(crate) identity: IdentitySource,
+    /// Which client identifiers they may have.
+    pub(crate) client_id_rule: ClientIdRule,
 }
 
 /// A bound socket.

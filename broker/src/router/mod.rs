@@ -41,7 +41,7 @@ pub use mailbox_options::{MailboxLimits, MailboxOptions, Overflow, Wire};
 pub use match_cache::{CachedTopic, MatchCache};
 pub use message::{Delivery, DeliveryOptions, Draft, Message, RECEIVE_STAMP, Stamp, Stamper};
 pub use queue_total::QueueTotal;
-pub use retained::{Page, Retained, RetainedFull, RetainedLimits, RetainedWalk};
+pub use retained::{Page, Retained, RetainedFull, RetainedLimits, RetainedWalk, Sweep};
 pub use targets::Targets;
 
 use crate::auth::{Access, AccessKind};

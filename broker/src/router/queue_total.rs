@@ -26,7 +26,8 @@ impl QueueTotal {
         self.bytes.load(Ordering::Relaxed)
     }
 
-    pub(super) fn has_room_for(&self, bytes: usize) -> bool {
+    /// Whether so many bytes more may wait.
+    pub fn has_room_for(&self, bytes: usize) -> bool {
         self.bytes() + bytes <= self.bytes_max
     }
 

@@ -11,6 +11,7 @@ use gaugeline_broker::{
     Broker,
     admin::Readiness,
     auth::{
+        AclOptions,
         hash::{Hashing, SaltLength},
         password_edit::PasswordEditor,
     },
@@ -45,7 +46,11 @@ impl Setup {
     pub(crate) fn new() -> Self {
         let bind = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let config = Config {
-            realms: vec![RealmConfig { allow_anonymous: true, ..RealmConfig::default() }],
+            realms: vec![RealmConfig {
+                allow_anonymous: true,
+                acl_options: AclOptions { refuse_futile_subscribe: true, ..AclOptions::default() },
+                ..RealmConfig::default()
+            }],
             admin: None,
             log: LogLevel::Info,
             listeners: vec![ListenerConfig::new(bind)],
