@@ -39,6 +39,18 @@ macro_rules! limits {
             }
         }
 
+        impl Limits {
+            /// The keys whose values are not their defaults.
+            pub(super) fn beside_defaults(&self) -> Vec<(&'static str, String)> {
+                let default = Self::default();
+                let mut found = Vec::new();
+                $(if self.$name != default.$name {
+                    found.push((stringify!($name), self.$name.to_string()));
+                })+
+                found
+            }
+        }
+
         #[cfg(test)]
         impl Limits {
             /// Every key with its default.

@@ -39,7 +39,7 @@ pub(super) fn build(reader: &mut Reader, overrides: &Overrides) -> Result<Config
     let config = Config {
         realms,
         admin: None,
-        log: level(&settings.log, overrides),
+        log: level(&settings.log),
         listeners,
         limits: limits(reader),
         delivery: DeliveryConfig {
@@ -199,13 +199,7 @@ fn limits(reader: &Reader) -> Limits {
 }
 
 /// The least important kind of line decides.
-fn level(log: &Log, overrides: &Overrides) -> LogLevel {
-    if overrides.quiet {
-        return LogLevel::Off;
-    }
-    if overrides.verbose {
-        return LogLevel::Debug;
-    }
+fn level(log: &Log) -> LogLevel {
     let Some(types) = &log.types else { return LogLevel::Info };
     types
         .iter()

@@ -13,8 +13,8 @@ use super::{
     reader::{Draft, Family, Reader, TlsDraft},
 };
 use crate::config::{
-    Application, Ciphers, ClientCertificate, ConfigError, ListenerConfig, Protocol, ReadableKey, TlsConfig,
-    TlsVersions, WebSocketConfig,
+    Application, Ciphers, ClientCertificate, ConfigError, IdentitySource, ListenerConfig, Protocol,
+    ReadableKey, TlsConfig, TlsVersions, WebSocketConfig,
 };
 
 /// mosquitto's `max_topic_alias`.
@@ -62,11 +62,12 @@ pub(super) fn addresses(draft: &Draft) -> Result<Vec<(SocketAddr, bool)>, Config
 pub(super) fn listener(reader: &mut Reader, draft: &Draft) -> Result<ListenerConfig, ConfigError> {
     let protocol = protocol(reader, draft);
     let tls = tls(reader, draft)?;
-    refuse_names_from_certificates(&draft.tls)?;
+    let identity = identity(&draft.tls, tls.is_some());
     Ok(ListenerConfig {
         interface: draft.interface.as_deref().map(Into::into),
         protocol,
         tls,
+        identity,
         connections_max: draft.connections,
         mount_point: draft.mount_point.as_deref().map(Into::into),
         maximum_qos: match draft.maximum_qos {
@@ -159,10 +160,13 @@ fn client_certificate(reader: &mut Reader, given: &TlsDraft) -> Result<ClientCer
     Ok(ClientCertificate::Required)
 }
 
-fn refuse_names_from_certificates(given: &TlsDraft) -> Result<(), ConfigError> {
-    match is_set(given.identity.as_ref()).or_else(|| is_set(given.subject.as_ref())) {
-        Some(place) => Err(place.error("user names from certificates", "user names and passwords")),
-        None => Ok(()),
+/// The common name comes first if both are asked for.
+fn identity(given: &TlsDraft, has_tls: bool) -> IdentitySource {
+    match (is_set(given.identity.as_ref()), is_set(given.subject.as_ref())) {
+        _ if !has_tls => IdentitySource::Password,
+        (Some(_), _) => IdentitySource::CommonName,
+        (None, Some(_)) => IdentitySource::Subject,
+        (None, None) => IdentitySource::Password,
     }
 }
 
@@ -195,6 +199,10 @@ fn ciphers(reader: &mut Reader, given: &TlsDraft) -> Result<Ciphers, ConfigError
     if let Some((place, text)) = &given.ciphers_1_3 {
         let more;
         (ciphers, more) = ciphers.with_openssl_1_3(text);
+        if ciphers.is_empty_for_1_3() {
+            let found = format_args!("`ciphers_tls1.3 {text}`, of which gaugeline has none");
+            return Err(place.error(found, "names such as TLS_AES_256_GCM_SHA384"));
+        }
         unknown.extend(more);
         last = last.or(Some(place));
     }

@@ -16,7 +16,7 @@ use std::{
 };
 
 use self::reader::Reader;
-use super::{Config, ConfigError};
+use super::{Config, ConfigError, LogLevel};
 
 /// What the command line says over the file, as mosquitto's does.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -27,6 +27,18 @@ pub struct Overrides {
     pub verbose: bool,
     /// `-q`: log nothing.
     pub quiet: bool,
+}
+
+impl Overrides {
+    /// The level of the log. The port is another matter: only mosquitto.conf may leave it open.
+    pub(super) fn apply(&self, config: &mut Config) {
+        if self.verbose {
+            config.log = config.log.max(LogLevel::Debug);
+        }
+        if self.quiet {
+            config.log = LogLevel::Off;
+        }
+    }
 }
 
 /// Something that works otherwise than the file says, for whoever wrote it.
@@ -61,23 +73,15 @@ pub struct Loaded {
     pub files: Vec<PathBuf>,
 }
 
-/// Reads and checks a mosquitto.conf and what it includes, and that the files that it names can be read.
+/// Checks the content of a mosquitto.conf, reads what it includes, and sees to it that the files that it names can be read.
 ///
 /// # Errors
 /// The first line that mosquitto would refuse, or that cannot be honoured and must not be ignored.
-pub fn load(path: &Path, overrides: &Overrides) -> Result<Loaded, ConfigError> {
-    let content = std::fs::read(path).map_err(|error| ConfigError::unreadable(path, &error))?;
-    parse(path, &content, overrides)
-}
-
-/// As [`load`], with the content of the main file given.
-///
-/// # Errors
-/// As [`load`].
 pub fn parse(path: &Path, content: &[u8], overrides: &Overrides) -> Result<Loaded, ConfigError> {
     let mut reader = Reader::default();
     reader.read(path, content)?;
-    let config = build::build(&mut reader, overrides)?;
+    let mut config = build::build(&mut reader, overrides)?;
+    overrides.apply(&mut config);
     Ok(Loaded { config, warnings: reader.warnings, files: reader.files })
 }
 
