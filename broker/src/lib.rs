@@ -20,4 +20,5 @@ pub mod storage;
 pub mod watch;
 
 pub use broker::{Bound, Broker, StartError};
+pub use log::log_connections;
 pub use net::tls;

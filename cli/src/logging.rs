@@ -1,11 +1,9 @@
-//! Log output: to stderr, so that stdout stays for results.
-
-use std::io::IsTerminal;
+//! Log output: to stderr, so that stdout stays for results, unless the broker's configuration says otherwise.
 
 use clap::ValueEnum;
 use tracing_subscriber::{EnvFilter, fmt::format::FmtSpan};
 
-use crate::failure::Failure;
+use crate::{failure::Failure, log_output};
 
 /// The options for log output, the same for every subcommand.
 #[derive(Debug, clap::Args)]
@@ -53,9 +51,10 @@ impl Arguments {
         let builder = tracing_subscriber::fmt()
             .with_env_filter(filter)
             .with_span_events(FmtSpan::NONE)
-            .with_writer(std::io::stderr);
+            .with_timer(log_output::Timestamp)
+            .with_writer(log_output::Output);
         let installed = match self.log_format {
-            Format::Text => builder.with_target(false).with_ansi(std::io::stderr().is_terminal()).try_init(),
+            Format::Text => builder.with_target(false).with_ansi(log_output::is_coloured()).try_init(),
             Format::Json => builder.json().flatten_event(true).try_init(),
         };
         installed.map_err(Failure::failed)

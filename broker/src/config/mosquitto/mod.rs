@@ -16,7 +16,7 @@ use std::{
 };
 
 use self::reader::Reader;
-use super::{Config, ConfigError, LogLevel};
+use super::{Config, ConfigError, Format, LogLevel};
 
 /// What the command line says over the file, as mosquitto's does.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -69,6 +69,8 @@ pub struct Loaded {
     pub config: Config,
     /// In the order of the lines.
     pub warnings: Vec<Warning>,
+    /// In what it is written.
+    pub format: Format,
     /// The files that were read: the main one, then those of `include_dir`.
     pub files: Vec<PathBuf>,
 }
@@ -82,7 +84,7 @@ pub fn parse(path: &Path, content: &[u8], overrides: &Overrides) -> Result<Loade
     reader.read(path, content)?;
     let mut config = build::build(&mut reader, overrides)?;
     overrides.apply(&mut config);
-    Ok(Loaded { config, warnings: reader.warnings, files: reader.files })
+    Ok(Loaded { config, warnings: reader.warnings, format: Format::Mosquitto, files: reader.files })
 }
 
 /// What mosquitto does without a file.
