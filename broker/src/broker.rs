@@ -18,6 +18,7 @@ use crate::{
     },
     router::Sweep,
     sessions::Absentees,
+    settings::Settings,
     storage::{Durability, MemoryStore, OpenError, OpenOptions, Recovered, SegmentLog, Store},
 };
 
@@ -136,14 +137,7 @@ impl Broker {
         let access = files.load()?;
         let listeners = config.listeners.iter().map(listen).collect::<Result<Vec<_>, _>>()?;
         let access = Arc::new(AccessHandle::new(access));
-        let hub = Arc::new(Hub::new(
-            &config.limits,
-            &config.delivery,
-            access,
-            store,
-            Arc::clone(&metrics),
-            recovered,
-        )?);
+        let hub = Arc::new(Hub::new(Settings::new(config), access, store, Arc::clone(&metrics), recovered)?);
         let admin = config
             .admin
             .map(|address| {
@@ -245,6 +239,7 @@ fn listen(config: &ListenerConfig) -> Result<Listener, StartError> {
     let address = config.bind;
     let terms = ListenerTerms {
         tls,
+        protocol: config.protocol.clone(),
         realm: config.realm,
         identity: config.identity,
         client_id_rule: config.client_id_rule.clone(),

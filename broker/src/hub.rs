@@ -2,17 +2,11 @@
 
 mod restore;
 
-use std::{
-    num::{NonZeroU16, NonZeroU32},
-    ops::Range,
-    sync::Arc,
-    time::Instant,
-};
+use std::{ops::Range, sync::Arc, time::Instant};
 
 use gaugeline_protocol::{
-    ClientId, PacketId, QoS, ReasonCode, codec,
+    ClientId, PacketId, QoS, ReasonCode,
     packet::{Publish, PublishProperties},
-    session::ServerSettings,
 };
 
 use crate::{
@@ -21,19 +15,16 @@ use crate::{
         watch::{AccessFiles, Look},
     },
     clock::{self, Anchor},
-    config::{DeliveryConfig, Limits},
     metrics::{DropReason, Metrics, Reload},
     router::{
-        Addressee, CachedTopic, Fanout, Mailbox, MailboxId, MailboxIds, MailboxLimits, MailboxOptions,
-        Message, Overflow, QueueTotal, RetainedLimits, Routed, Router, Run, Share, Stamp, Stamper, Sweep,
+        Addressee, CachedTopic, Fanout, LiveLimits, Mailbox, MailboxId, MailboxIds, MailboxOptions, Message,
+        Overflow, QueueTotal, Routed, Router, Run, Share, Stamp, Stamper, Sweep,
     },
     sessions::{Expiry, Parked, PendingWill, Registry, Seat},
+    settings::{Settings, SettingsHandle},
     storage::{Receiver, Record, Recovered, Store, Ticket},
 };
 
-/// Above this much in a mailbox, publishers wait for its owner: enough to keep a connection busy for a few
-/// milliseconds, and little enough that a thousand slow clients fit into memory.
-const STALL_BYTES: usize = 1 << 20;
 /// How many pages of retained messages are searched for expired ones at a time: a fraction of a millisecond's work, and at
 /// one turn a second a million topics take about four minutes.
 const SWEPT_PAGES: usize = 16;
@@ -53,13 +44,12 @@ pub(crate) struct Hub {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) queued: Arc<QueueTotal>,
-    pub(crate) delivery: DeliveryConfig,
     pub(crate) anchor: Anchor,
+    pub(crate) settings: SettingsHandle,
     stamper: Stamper,
     mailbox_ids: MailboxIds,
-    pub(crate) limits: Limits,
-    pub(crate) settings: ServerSettings,
-    pub(crate) packet_limits: codec::Limits,
+    /// Of all mailboxes: the part of the settings that each push looks at.
+    mailbox_limits: Arc<LiveLimits>,
 }
 
 /// What became of a run, for its publisher.
@@ -83,14 +73,13 @@ impl Accepted {
 impl Hub {
     /// A hub whose sessions and retained messages are those that storage has kept.
     pub(crate) fn new(
-        limits: &Limits,
-        delivery: &DeliveryConfig,
+        settings: Settings,
         access: Arc<AccessHandle>,
         store: Arc<dyn Store>,
         metrics: Arc<Metrics>,
         recovered: Recovered,
     ) -> Result<Self, getrandom::Error> {
-        let mut hub = Self::empty(limits, delivery, access, store, metrics)?;
+        let mut hub = Self::empty(settings, access, store, metrics)?;
         hub.mailbox_ids = MailboxIds::after(recovered.last_session);
         hub.stamper = Stamper::after(recovered.last_stamp.unwrap_or(Stamp::from_nanoseconds(0)));
         let now = clock::now();
@@ -108,49 +97,36 @@ impl Hub {
     }
 
     fn empty(
-        limits: &Limits,
-        delivery: &DeliveryConfig,
+        settings: Settings,
         access: Arc<AccessHandle>,
         store: Arc<dyn Store>,
         metrics: Arc<Metrics>,
     ) -> Result<Self, getrandom::Error> {
-        let (messages, bytes) = (limits.retained_messages, limits.retained_bytes);
-        let at_least_one = |count| NonZeroU16::new(count).unwrap_or(NonZeroU16::MIN);
-        let packet_bytes = u32::try_from(limits.packet_bytes).unwrap_or(u32::MAX);
+        let authenticator =
+            Authenticator::new(Arc::clone(&access), Arc::clone(&metrics), settings.limits.authenticator())?;
         Ok(Self {
-            router: Router::new(RetainedLimits { messages, bytes }),
+            router: Router::new(settings.retained_limits()),
             registry: Registry::default(),
             expiry: Expiry::default(),
-            authenticator: Authenticator::new(
-                Arc::clone(&access),
-                Arc::clone(&metrics),
-                limits.authenticator(),
-            )?,
+            authenticator,
             access,
             store,
             metrics,
-            queued: Arc::new(QueueTotal::new(limits.queue_bytes_total)),
-            delivery: delivery.clone(),
+            queued: Arc::new(QueueTotal::new(settings.limits.queue_bytes_total)),
             anchor: Anchor::here(),
             stamper: Stamper::after(Stamp::from_nanoseconds(0)),
             mailbox_ids: MailboxIds::after(0),
-            limits: limits.clone(),
-            settings: ServerSettings {
-                receive_maximum: at_least_one(limits.receive_maximum),
-                inflight_messages_max: at_least_one(limits.inflight_messages),
-                packet_bytes_max: NonZeroU32::new(packet_bytes).unwrap_or(NonZeroU32::MAX),
-                topic_alias_maximum: limits.topic_alias_maximum,
-                // The most that CONNECT can ask for is no limit: whoever wants no keep-alive gets none.
-                keep_alive_max_seconds: Some(limits.keep_alive_max_seconds)
-                    .filter(|most| *most < u16::MAX)
-                    .unwrap_or(0),
-                session_expiry_max_seconds: limits.session_expiry_max_seconds,
-            },
-            packet_limits: codec::Limits {
-                filters_per_packet_max: limits.filters_per_packet,
-                user_properties_max: limits.user_properties_per_packet,
-            },
+            mailbox_limits: Arc::new(LiveLimits::new(settings.mailbox_limits())),
+            settings: SettingsHandle::new(settings),
         })
+    }
+
+    /// These settings hold from now on: for everybody what clients were not told, for new connections the rest.
+    pub(crate) fn set_settings(&self, settings: Settings) {
+        self.router.retained().set_limits(settings.retained_limits());
+        self.queued.set_bytes_max(settings.limits.queue_bytes_total);
+        self.mailbox_limits.set(settings.mailbox_limits());
+        self.settings.swap(settings);
     }
 
     /// The next message's stamp.
@@ -164,19 +140,17 @@ impl Hub {
     }
 
     fn mailbox_named(&self, id: MailboxId, identity: &Identity, persistent: bool) -> Arc<Mailbox> {
-        let limits = MailboxLimits {
-            stall_bytes: STALL_BYTES.min(self.limits.queue_bytes),
-            bytes: self.limits.queue_bytes,
-            messages: self.limits.queue_messages,
-        };
         let client_id = identity.client_id.as_str();
+        let settings = self.settings.load();
+        let delivery = &settings.delivery;
         let options = MailboxOptions {
             persistent,
-            queues_qos0: persistent && self.delivery.queue_qos0_messages.applies_to(client_id),
-            upgrades_qos: self.delivery.upgrade_outgoing_qos.applies_to(client_id),
-            overflow: self.delivery.queue_overflow,
+            queues_qos0: persistent && delivery.queue_qos0_messages.applies_to(client_id),
+            upgrades_qos: delivery.upgrade_outgoing_qos.applies_to(client_id),
+            overflow: delivery.queue_overflow,
         };
-        Arc::new(Mailbox::new(id, identity.clone(), options, limits, Arc::clone(&self.queued)))
+        let (limits, queued) = (Arc::clone(&self.mailbox_limits), Arc::clone(&self.queued));
+        Arc::new(Mailbox::new(id, identity.clone(), options, limits, queued))
     }
 
     /// A session's client has come again. If it came in under other rules, they hold from now on.
@@ -244,10 +218,11 @@ impl Hub {
             reason = ReasonCode::NoMatchingSubscribers;
         }
         let turned_away = (routed.turned_away > 0).then_some(0..run.publishes.len());
-        let refused = match self.delivery.queue_overflow {
-            Overflow::DropNewest => Vec::new(),
-            _ => routed.refused.into_iter().map(|(_, range)| range).chain(turned_away).collect(),
-        };
+        let mut refused =
+            routed.refused.into_iter().map(|(_, range)| range).chain(turned_away).collect::<Vec<_>>();
+        if !refused.is_empty() && self.settings.load().delivery.queue_overflow == Overflow::DropNewest {
+            refused.clear();
+        }
         Accepted { ticket, reason, refused }
     }
 

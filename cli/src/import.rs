@@ -35,7 +35,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
 /// The file, headed by what has no equivalent.
 fn text(loaded: &Loaded) -> String {
     let mut out = String::from("# Made by `gaugeline import` from:\n");
-    for file in &loaded.files {
+    for file in &loaded.config.files {
         writeln!(out, "#   {}", file.display()).ok();
     }
     if !loaded.warnings.is_empty() {

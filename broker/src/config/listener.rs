@@ -4,7 +4,7 @@ use std::{net::SocketAddr, sync::Arc};
 
 use gaugeline_protocol::{QoS, Version};
 
-use super::{ClientIdRule, IdentitySource, RealmId, TlsConfig};
+use super::{Application, ClientIdRule, IdentitySource, RealmId, TlsConfig};
 
 /// One address that clients connect to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,11 +52,34 @@ pub enum Protocol {
     WebSocket(WebSocketConfig),
 }
 
+impl Protocol {
+    /// What clients ask for by name in TLS: [`TlsConfig::application`] of such a listener.
+    pub fn application(&self) -> Application {
+        match self {
+            Self::Mqtt => Application::Mqtt,
+            Self::WebSocket(_) => Application::WebSocket,
+        }
+    }
+}
+
 /// On which terms a listener speaks WebSocket.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WebSocketConfig {
     /// The pages, by their origin, whose scripts may connect; programs that are no browsers send none. Empty: all.
     pub origins: Vec<String>,
+    /// How long the request that opens a WebSocket may be, in bytes.
+    pub header_bytes_max: usize,
+}
+
+impl WebSocketConfig {
+    /// Room for the cookies that browsers send along, which nobody reads here.
+    pub const HEADER_BYTES_DEFAULT: usize = 8192;
+}
+
+impl Default for WebSocketConfig {
+    fn default() -> Self {
+        Self { origins: Vec::new(), header_bytes_max: Self::HEADER_BYTES_DEFAULT }
+    }
 }
 
 impl ListenerConfig {

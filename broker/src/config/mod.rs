@@ -65,6 +65,8 @@ pub struct Config {
     pub logging: LoggingConfig,
     /// How the broker behaves as a process.
     pub process: ProcessConfig,
+    /// The files that this was read from: a change of one of them is a reason to read all of them again.
+    pub files: Vec<PathBuf>,
 }
 
 /// Which sessions something holds for.
@@ -165,6 +167,28 @@ impl LogLevel {
 }
 
 impl Config {
+    /// A broker for anonymous clients with these listeners that keeps nothing on disk and has no admin server; for
+    /// everything else the defaults.
+    pub fn listening_on(listeners: Vec<ListenerConfig>) -> Self {
+        Self {
+            realms: vec![RealmConfig { allow_anonymous: true, ..RealmConfig::default() }],
+            admin: None,
+            log: LogLevel::Info,
+            listeners,
+            limits: Limits::default(),
+            delivery: DeliveryConfig::default(),
+            persistence: PersistenceConfig {
+                mode: Persistence::Off,
+                directory: PathBuf::new(),
+                accept_damage: false,
+            },
+            clients: ClientsConfig::default(),
+            logging: LoggingConfig::default(),
+            process: ProcessConfig::default(),
+            files: Vec::new(),
+        }
+    }
+
     /// Reads, parses and checks a broker.toml or a mosquitto.conf, and that the files that it names can be read.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
         load(path, &Overrides::default()).map(|loaded| loaded.config)
@@ -189,7 +213,7 @@ pub fn load(path: &Path, overrides: &Overrides) -> Result<Loaded, ConfigError> {
                 .map_err(|_| ConfigError::whole(path, "bytes that are not UTF-8", "text in UTF-8"))?;
             let mut config = Config::parse(path, &text)?;
             overrides.apply(&mut config);
-            Ok(Loaded { config, warnings: Vec::new(), format: Format::Toml, files: vec![path.to_owned()] })
+            Ok(Loaded { config, warnings: Vec::new(), format: Format::Toml })
         }
     }
 }

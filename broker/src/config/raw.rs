@@ -249,6 +249,7 @@ pub(super) fn parse(source: &Source<'_>) -> Result<Config, ConfigError> {
             upgrade_outgoing_qos: build_sessions(raw.upgrade_outgoing_qos),
             queue_overflow: raw.queue_overflow,
         },
+        files: vec![source.path.to_owned()],
     })
 }
 

@@ -69,6 +69,7 @@ fn the_sample_has_every_key_with_its_default() {
         clients: ClientsConfig::default(),
         logging: LoggingConfig::default(),
         process: ProcessConfig::default(),
+        files: vec![path("broker.toml")],
     };
     assert_eq!(config, expected);
     for (key, default) in Limits::defaults() {
@@ -204,7 +205,10 @@ fn values_about_clients_and_logs_arrive() {
             ipv6_only: true,
             optional: true,
             interface: Some("lo".into()),
-            protocol: Protocol::WebSocket(WebSocketConfig { origins: vec!["http://a".into()] }),
+            protocol: Protocol::WebSocket(WebSocketConfig {
+                origins: vec!["http://a".into()],
+                ..WebSocketConfig::default()
+            }),
             connections_max: Some(3),
             mount_point: Some("a/".into()),
             maximum_qos: gaugeline_protocol::QoS::AtLeastOnce,

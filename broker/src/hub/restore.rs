@@ -27,7 +27,7 @@ impl Hub {
         let realm = self.access.load().realm_named(kept.realm.as_deref());
         let identity = Identity { realm, user: kept.user.clone(), client_id: client_id.clone(), address };
         let mailbox = self.mailbox_named(kept.session, &identity, true);
-        let terms = Negotiated::offline(client_id.clone(), kept.expiry_seconds, &self.settings);
+        let terms = Negotiated::offline(client_id.clone(), kept.expiry_seconds, &self.settings.load().server);
         let walks = self.interrupted_walks(&kept);
         let inflight = kept.inflight.into_iter().map(|sent| (sent.packet_id, sent.delivery));
         let mut session = Session::restore(terms, now, inflight, kept.received);

@@ -35,6 +35,7 @@ use crate::{
     metrics::Tally,
     router::{Contents, Delivery, Mailbox, MatchCache, RetainedWalk, Stamp},
     sessions::Seat,
+    settings::Followed,
     storage::Ticket,
 };
 
@@ -121,6 +122,9 @@ pub(super) struct Connection {
     /// The client asked to be told when messages were received: then each must be safe before it is told, or a crash
     /// could give the same message two stamps.
     pub(super) stamps: bool,
+    /// The largest packet that the client may send: what it was told.
+    pub(super) packet_bytes_max: usize,
+    pub(super) settings: Followed,
     pub(super) tally: Tally,
     pub(super) occupied: bool,
 }
@@ -143,6 +147,8 @@ pub(super) struct Arrival {
     /// Where storage must be before it leaves: it promises the will.
     pub(super) opened_at: Ticket,
     pub(super) stamps: bool,
+    /// What the client was told of them in CONNACK holds as long as the connection.
+    pub(super) settings: Followed,
 }
 
 /// What a turn of the poll found.
@@ -191,6 +197,7 @@ impl Connection {
             out,
             opened_at,
             stamps,
+            settings,
         } = arrival;
         Self {
             hub,
@@ -220,6 +227,8 @@ impl Connection {
             sent: Vec::new(),
             settled: Vec::new(),
             stamps,
+            packet_bytes_max: settings.limits.packet_bytes,
+            settings,
             tally: Tally::default(),
             occupied: false,
         }
@@ -227,6 +236,7 @@ impl Connection {
 
     fn turns(&mut self, cx: &mut Context<'_>, scratch: &mut Scratch) -> Result<(), Ending> {
         let now = clock::now();
+        self.settings.follow(&self.hub.settings);
         if !self.occupied {
             self.seat.occupy(cx.waker());
             if self.seat.verdict().is_none() && self.hub.store.wait(self.opened_at, cx.waker()) {
@@ -308,7 +318,8 @@ impl Connection {
     /// Whether so many acknowledgements wait that nothing is read.
     fn waits_for_storage(&self) -> bool {
         self.storage_stall.is_some()
-            || self.session.acknowledgements_waiting() >= usize::from(self.hub.limits.receive_maximum)
+            || self.session.acknowledgements_waiting()
+                >= usize::from(self.session.negotiated().receive_maximum.get())
     }
 
     /// Reads once, and handles every whole packet.

@@ -18,15 +18,18 @@ use super::{
     listener::{Entrance, ListenerTerms},
     stream::Stream,
     tls::{LiveTls, PeerCertificate},
+    websocket::{self, NotOpened},
 };
 use crate::{
     auth::{Identity, RealmId},
     clock,
+    config::Protocol,
     hub::Hub,
     log,
     metrics::RefusalReason,
     router::{Delivery, FRAME_BYTES_MAX, Mailbox, RECEIVE_STAMP, RetainedWalk, Wire},
     sessions::{Claim, Parked, Seat},
+    settings::{Followed, Settings},
     storage::{Record, Ticket},
 };
 
@@ -76,17 +79,29 @@ async fn let_in(
     listener: Arc<ListenerTerms>,
     entrance: Entrance,
 ) {
-    let limit = Duration::from_secs(hub.limits.connect_timeout_seconds);
+    let settings = Followed::new(&hub.settings);
+    let limit = Duration::from_secs(settings.limits.connect_timeout_seconds);
     let started = clock::now();
-    let secured = tokio::time::timeout(limit, secure(&hub, socket, listener.tls.clone())).await;
-    let (mut stream, certificate) = match secured {
-        Ok(Ok(secured)) => secured,
-        Ok(Err(refused)) => return refuse(&hub, None, None, address, &refused),
+    let opened = async {
+        let secured = secure(&hub, socket, listener.tls.clone()).await;
+        let (stream, certificate) = secured.map_err(Unopened::from)?;
+        Ok((open(stream, &listener.protocol).await?, certificate))
+    };
+    let (mut stream, certificate) = match tokio::time::timeout(limit, opened).await {
+        Ok(Ok(opened)) => opened,
+        Ok(Err(Unopened { refused, farewell })) => {
+            refuse(&hub, None, None, address, &refused);
+            if let Some((stream, answer)) = farewell {
+                tokio::time::timeout(REFUSAL_TIME_MAX, stream.finish(&answer)).await.ok();
+            }
+            return;
+        }
         Err(_) => return refuse(&hub, None, None, address, &too_slow(limit)),
     };
     let mut received = BytesMut::new();
     let left = limit.saturating_sub(clock::now() - started);
-    let connect = match tokio::time::timeout(left, read_connect(&hub, &mut stream, &mut received)).await {
+    let connect = match tokio::time::timeout(left, read_connect(&settings, &mut stream, &mut received)).await
+    {
         Ok(Ok(connect)) => connect,
         Ok(Err(refused)) => {
             refuse(&hub, None, None, address, &refused);
@@ -94,8 +109,8 @@ async fn let_in(
         }
         Err(_) => return refuse(&hub, None, None, address, &too_slow(limit)),
     };
-    match admit(&hub, &listener, certificate, &connect, address).await {
-        Ok(admitted) => enter(hub, stream, received, connect, admitted, entrance),
+    match admit(&hub, &settings, &listener, certificate, &connect, address).await {
+        Ok(admitted) => enter(hub, stream, received, connect, admitted, entrance, settings),
         Err(refused) => {
             let user = connect.user_name.as_deref();
             refuse(&hub, Some(&connect.client_id), user, address, &refused);
@@ -123,6 +138,37 @@ async fn answer_refusal(stream: Stream, refused: &Refused) {
     }
     // The connection is over whether or not the client hears why.
     tokio::time::timeout(REFUSAL_TIME_MAX, stream.finish(&out)).await.ok();
+}
+
+/// A connection that did not get as far as MQTT.
+struct Unopened {
+    refused: Refused,
+    /// What it is told in the protocol below.
+    farewell: Option<(Stream, Vec<u8>)>,
+}
+
+impl From<Refused> for Unopened {
+    fn from(refused: Refused) -> Self {
+        Self { refused, farewell: None }
+    }
+}
+
+/// Opens the WebSocket, if that is what the listener speaks.
+async fn open(stream: Stream, protocol: &Protocol) -> Result<Stream, Unopened> {
+    let Protocol::WebSocket(config) = protocol else { return Ok(stream) };
+    match websocket::open(stream, config).await {
+        Ok(socket) => Ok(Stream::WebSocket(Box::new(socket))),
+        Err(NotOpened::Lost(error)) => {
+            let detail = format!("the connection was lost before the WebSocket was open: {error}");
+            Err(Refused::silently(RefusalReason::ConnectionLost, detail).into())
+        }
+        Err(NotOpened::Refused(refusal)) => {
+            let counted =
+                if refusal.origin { RefusalReason::Origin } else { RefusalReason::WebSocketHandshake };
+            let refused = Refused::silently(counted, refusal.detail);
+            Err(Unopened { refused, farewell: Some((refusal.stream, refusal.answer)) })
+        }
+    }
 }
 
 async fn secure(
@@ -166,7 +212,11 @@ fn tls_hint(error: &str) -> &'static str {
     }
 }
 
-async fn read_connect(hub: &Hub, stream: &mut Stream, received: &mut BytesMut) -> Result<Connect, Refused> {
+async fn read_connect(
+    settings: &Settings,
+    stream: &mut Stream,
+    received: &mut BytesMut,
+) -> Result<Connect, Refused> {
     let malformed = |error: codec::DecodeError, version: Option<Version>| Refused {
         detail: format!("CONNECT: {error}"),
         counted: if error.refusal_version().is_some() {
@@ -178,15 +228,18 @@ async fn read_connect(hub: &Hub, stream: &mut Stream, received: &mut BytesMut) -
     };
     loop {
         if received.first().is_some_and(|first| *first != CONNECT) {
-            return Err(Refused::silently(
-                RefusalReason::MalformedConnect,
-                "the first packet is not CONNECT [MQTT-3.1.0-1]",
-            ));
+            let hint = if received.starts_with(b"GET ") {
+                " (the client speaks HTTP; a browser needs a listener with `protocol = \"websocket\"`)"
+            } else {
+                ""
+            };
+            let detail = format!("the first packet is not CONNECT [MQTT-3.1.0-1]{hint}");
+            return Err(Refused::silently(RefusalReason::MalformedConnect, detail));
         }
-        let frame = codec::frame(received, hub.limits.connect_packet_bytes)
+        let frame = codec::frame(received, settings.limits.connect_packet_bytes)
             .map_err(|error| malformed(error, None))?;
         if let Some(frame) = frame {
-            let connect = Connect::decode(&frame, &hub.packet_limits)
+            let connect = Connect::decode(&frame, &settings.packets)
                 .map_err(|error| malformed(error, claims_v5(frame.body).then_some(Version::V5)))?;
             let length = frame.len;
             bytes::Buf::advance(received, length);
@@ -228,6 +281,7 @@ struct Admitted {
 
 async fn admit(
     hub: &Hub,
+    settings: &Settings,
     listener: &ListenerTerms,
     certificate: Option<Arc<PeerCertificate>>,
     connect: &Connect,
@@ -248,13 +302,14 @@ async fn admit(
         })?),
         None => check_password(hub, realm, connect).await?,
     };
-    let negotiated = session::negotiate(connect, &hub.settings, assigned_client_id).map_err(|refusal| {
-        let counted = match refusal.reason {
-            ReasonCode::ClientIdentifierNotValid => RefusalReason::ClientId,
-            _ => RefusalReason::AuthenticationMethod,
-        };
-        answered(refusal.reason, counted, refusal.to_string())
-    })?;
+    let negotiated =
+        session::negotiate(connect, &settings.server, assigned_client_id).map_err(|refusal| {
+            let counted = match refusal.reason {
+                ReasonCode::ClientIdentifierNotValid => RefusalReason::ClientId,
+                _ => RefusalReason::AuthenticationMethod,
+            };
+            answered(refusal.reason, counted, refusal.to_string())
+        })?;
     if !listener.client_id_rule.admits(user.as_deref(), negotiated.client_id.as_str()) {
         let detail = format!(
             "the client identifier `{}` does not belong to the user (client_id_must_be)",
@@ -263,7 +318,7 @@ async fn admit(
         return Err(answered(ReasonCode::ClientIdentifierNotValid, RefusalReason::ClientId, detail));
     }
     let (online, offline) = hub.registry.counts();
-    if online + offline >= hub.limits.sessions && !hub.registry.knows(&negotiated.client_id) {
+    if online + offline >= settings.limits.sessions && !hub.registry.knows(&negotiated.client_id) {
         let detail = "the limit of sessions is reached".to_owned();
         return Err(answered(ReasonCode::QuotaExceeded, RefusalReason::ServerBusy, detail));
     }
@@ -324,6 +379,7 @@ fn enter(
     connect: Connect,
     admitted: Admitted,
     entrance: Entrance,
+    settings: Followed,
 ) {
     let Admitted { identity, negotiated, seat, found } = admitted;
     let limits_packets = (negotiated.outgoing_packet_bytes_max as usize) < FRAME_BYTES_MAX;
@@ -331,7 +387,7 @@ fn enter(
     let Started { mut session, mailbox, walks, present } = start_session(&hub, &identity, negotiated, found);
     let expiry_asked = connect.properties.session_expiry_seconds;
     let mut out = BytesMut::new();
-    let connack = session.negotiated().connack(&hub.settings, expiry_asked, present);
+    let connack = session.negotiated().connack(&settings.server, expiry_asked, present);
     if let Err(error) = connack.encode(session.version(), &mut out) {
         tracing::error!(client = identity.client_id.as_str(), "no CONNACK was sent: {error}");
     }
@@ -369,6 +425,7 @@ fn enter(
         out,
         opened_at,
         stamps,
+        settings,
     };
     tokio::spawn(Connection::new(hub, arrival).run());
 }

@@ -64,11 +64,9 @@ impl Connection {
         run: &mut Option<Run<'b>>,
     ) -> Result<usize, Ending> {
         let mut used = 0;
-        while let Some(frame) =
-            codec::frame(bytes.get(used..).unwrap_or_default(), self.hub.limits.packet_bytes)?
-        {
+        while let Some(frame) = codec::frame(bytes.get(used..).unwrap_or_default(), self.packet_bytes_max)? {
             used += frame.len;
-            let packet = packet::decode(self.session.version(), &frame, &self.hub.packet_limits)?;
+            let packet = packet::decode(self.session.version(), &frame, &self.settings.packets)?;
             match self.session.handle_packet(packet, &mut self.out)? {
                 Event::Handled => {}
                 Event::Settled(message) => {
@@ -306,7 +304,7 @@ impl Connection {
             return ReasonCode::NotAuthorized;
         }
         let existed = self.session.subscriptions().contains(&filter);
-        if !existed && self.session.subscriptions().len() >= self.hub.limits.subscriptions_per_session {
+        if !existed && self.session.subscriptions().len() >= self.settings.limits.subscriptions_per_session {
             log::refused(
                 &self.identity,
                 format_args!("subscribe to {filter}: the limit of subscriptions_per_session is reached"),
@@ -393,6 +391,6 @@ impl Connection {
 
     /// Whether the first packet in `bytes` is not whole.
     pub(super) fn begins_incomplete(&self, bytes: &[u8]) -> Result<bool, Ending> {
-        Ok(codec::frame(bytes, self.hub.limits.packet_bytes)?.is_none())
+        Ok(codec::frame(bytes, self.packet_bytes_max)?.is_none())
     }
 }

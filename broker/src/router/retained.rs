@@ -41,7 +41,8 @@ pub struct RetainedFull;
 pub struct Retained {
     shards: Vec<RwLock<BTreeMap<Box<str>, Arc<Message>>>>,
     hasher: RandomState,
-    limits: RetainedLimits,
+    messages_max: AtomicUsize,
+    bytes_max: AtomicUsize,
     messages: AtomicUsize,
     bytes: AtomicUsize,
 }
@@ -85,10 +86,17 @@ impl Retained {
         Self {
             shards: (0..SHARDS).map(|_| RwLock::default()).collect(),
             hasher: RandomState::default(),
-            limits,
+            messages_max: AtomicUsize::new(limits.messages),
+            bytes_max: AtomicUsize::new(limits.bytes),
             messages: AtomicUsize::new(0),
             bytes: AtomicUsize::new(0),
         }
+    }
+
+    /// So much may be retained from now on. What is retained already stays, even if it is more.
+    pub fn set_limits(&self, limits: RetainedLimits) {
+        self.messages_max.store(limits.messages, Ordering::Relaxed);
+        self.bytes_max.store(limits.bytes, Ordering::Relaxed);
     }
 
     /// How many messages and bytes are retained.
@@ -107,7 +115,10 @@ impl Retained {
         let before = topics.get(message.topic()).map(|old| old.size());
         let (messages, bytes) = self.size();
         let bytes_after = bytes.saturating_sub(before.unwrap_or(0)) + message.size();
-        if bytes_after > self.limits.bytes || (before.is_none() && messages >= self.limits.messages) {
+        let messages_max = self.messages_max.load(Ordering::Relaxed);
+        if bytes_after > self.bytes_max.load(Ordering::Relaxed)
+            || (before.is_none() && messages >= messages_max)
+        {
             return Err(RetainedFull);
         }
         self.bytes.fetch_add(message.size(), Ordering::Relaxed);

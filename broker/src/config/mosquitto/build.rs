@@ -59,6 +59,7 @@ pub(super) fn build(reader: &mut Reader, overrides: &Overrides) -> Result<Config
         },
         logging: logging(&settings.log),
         process: ProcessConfig { user: user(settings.user.as_deref()), pid_file: settings.pid_file.clone() },
+        files: reader.files.clone(),
         persistence: persistence(reader)?,
     };
     Ok(config)

@@ -71,8 +71,6 @@ pub struct Loaded {
     pub warnings: Vec<Warning>,
     /// In what it is written.
     pub format: Format,
-    /// The files that were read: the main one, then those of `include_dir`.
-    pub files: Vec<PathBuf>,
 }
 
 /// Checks the content of a mosquitto.conf, reads what it includes, and sees to it that the files that it names can be read.
@@ -84,7 +82,7 @@ pub fn parse(path: &Path, content: &[u8], overrides: &Overrides) -> Result<Loade
     reader.read(path, content)?;
     let mut config = build::build(&mut reader, overrides)?;
     overrides.apply(&mut config);
-    Ok(Loaded { config, warnings: reader.warnings, format: Format::Mosquitto, files: reader.files })
+    Ok(Loaded { config, warnings: reader.warnings, format: Format::Mosquitto })
 }
 
 /// What mosquitto does without a file.
