@@ -11,11 +11,14 @@ mod failure;
 mod files;
 mod files_open;
 mod health;
+mod import;
 mod init;
+mod log_output;
 mod logging;
 mod output;
 mod passwd;
 mod pki;
+mod process;
 mod publish;
 mod random;
 mod secret;
@@ -46,6 +49,7 @@ enum Command {
     Broker(broker::Arguments),
     Bridge(bridge::Arguments),
     Check(check::Arguments),
+    Import(import::Arguments),
     Health(health::Arguments),
     Passwd(passwd::Arguments),
     Acl(acl::Arguments),
@@ -66,6 +70,7 @@ fn main() -> ExitCode {
         Command::Bridge(arguments) => bridge::run(&arguments, &logging),
         Command::Init(arguments) => init::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
+        Command::Import(arguments) => import::run(&arguments),
         Command::Health(arguments) => health::run(&arguments),
         Command::Passwd(arguments) => passwd::run(&arguments),
         Command::Acl(arguments) => match acl::run(&arguments) {
