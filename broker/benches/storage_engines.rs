@@ -117,6 +117,7 @@ impl Engine for Log {
             session: MailboxId::from_number(SESSION),
             client_id: ClientId::new("bridge").ok_or("no client id")?,
             user: None,
+            realm: None,
             expiry_seconds: u32::MAX,
             will: None,
         });

@@ -4,16 +4,18 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use gaugeline_protocol::{ClientId, ReasonCode};
 use tokio::{task::JoinHandle, time::MissedTickBehavior};
-use tokio_rustls::TlsAcceptor;
 
 use crate::{
     admin::{AdminError, AdminServer, Component, Readiness},
     auth::{AccessHandle, watch::AccessFiles},
     clock,
-    config::{Config, ConfigError, ListenerConfig, Persistence, PersistenceConfig},
+    config::{Config, ConfigError, ListenerConfig, Persistence, PersistenceConfig, TlsConfig},
     hub::Hub,
     metrics::{Metrics, MetricsSource, StorageMetrics},
-    net::{Doorman, Listener, tls},
+    net::{
+        Doorman, Listener, ListenerTerms,
+        tls::{self, LiveTls},
+    },
     sessions::Absentees,
     storage::{Durability, MemoryStore, OpenError, OpenOptions, Recovered, SegmentLog, Store},
 };
@@ -129,11 +131,7 @@ impl Broker {
     ) -> Result<Self, StartError> {
         let ready = readiness.component("broker");
         ready.not_ready("starting");
-        let files = AccessFiles::new(
-            config.password_file.as_deref(),
-            config.acl_file.as_deref(),
-            config.allow_anonymous,
-        );
+        let files = AccessFiles::new(&config.realms);
         let access = files.load()?;
         let listeners = config.listeners.iter().map(listen).collect::<Result<Vec<_>, _>>()?;
         let access = Arc::new(AccessHandle::new(access));
@@ -242,9 +240,19 @@ impl Drop for Broker {
 }
 
 fn listen(config: &ListenerConfig) -> Result<Listener, StartError> {
-    let acceptor = config.tls.as_ref().map(tls::server_config).transpose()?.map(TlsAcceptor::from);
+    let tls = config.tls.as_ref().map(prepare).transpose()?;
     let address = config.bind;
-    Listener::bind(address, acceptor).map_err(|error| StartError::Bind { address, error })
+    Listener::bind(address, ListenerTerms { tls, realm: config.realm })
+        .map_err(|error| StartError::Bind { address, error })
+}
+
+/// TLS for a start: what is wrong with files that can be used is only said.
+fn prepare(config: &TlsConfig) -> Result<Arc<LiveTls>, StartError> {
+    let prepared = tls::prepare(config, clock::unix_time(), None)?;
+    for note in prepared.notes() {
+        tracing::warn!("{note}");
+    }
+    Ok(Arc::new(LiveTls::new(prepared)))
 }
 
 /// Opens what the configuration asks for, and gives back what it holds.

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
+use rustls::pki_types::UnixTime;
+
 /// The current monotonic time.
 #[expect(clippy::disallowed_methods, reason = "time enters the crate here")]
 pub(crate) fn now() -> Instant {
@@ -14,6 +16,11 @@ pub(crate) fn wall_nanoseconds() -> u64 {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     // Enough until the year 2554.
     u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// The time of day, as certificates count it.
+pub(crate) fn unix_time() -> UnixTime {
+    UnixTime::since_unix_epoch(Duration::from_nanos(wall_nanoseconds()))
 }
 
 /// Ties the monotonic time to the time of day, for times that must outlive the process.

@@ -24,7 +24,7 @@ use crate::{
     metrics::{DropReason, Metrics, Reload},
     router::{
         Addressee, CachedTopic, Fanout, Mailbox, MailboxId, MailboxIds, MailboxLimits, MailboxOptions,
-        Message, QueueTotal, RetainedLimits, Routed, Router, Run, Share, Stamp, Stamper,
+        Message, Overflow, QueueTotal, RetainedLimits, Routed, Router, Run, Share, Stamp, Stamper,
     },
     sessions::{Expiry, Parked, PendingWill, Registry, Seat},
     storage::{LastConnection, Receiver, Record, Recovered, RecoveredSession, Store, Ticket},
@@ -103,7 +103,8 @@ impl Hub {
     fn restore(&self, kept: RecoveredSession, now: Instant) {
         let client_id = kept.client_id.clone();
         let address = SocketAddr::from(([0, 0, 0, 0], 0));
-        let identity = Identity { user: kept.user.clone(), client_id: client_id.clone(), address };
+        let realm = self.access.load().realm_named(kept.realm.as_deref());
+        let identity = Identity { realm, user: kept.user.clone(), client_id: client_id.clone(), address };
         let mailbox = self.mailbox_named(kept.session, &identity, true);
         let terms = Negotiated::offline(client_id.clone(), kept.expiry_seconds, &self.settings);
         let inflight = kept.inflight.into_iter().map(|sent| (sent.packet_id, sent.delivery));
@@ -208,6 +209,15 @@ impl Hub {
         Arc::new(Mailbox::new(id, identity.clone(), options, limits, Arc::clone(&self.queued)))
     }
 
+    /// A session's client has come again. If it came in under other rules, they hold from now on.
+    pub(crate) fn move_in(&self, mailbox: &Mailbox, identity: &Identity) {
+        let moved = mailbox.identity().realm != identity.realm;
+        mailbox.set_identity(identity.clone());
+        if moved {
+            self.access.touch();
+        }
+    }
+
     /// Keeps the retained message of a topic up to date. The ticket says when the change is safe.
     pub(crate) fn retain(&self, topic: &str, message: Option<Arc<Message>>) -> Result<Ticket, ReasonCode> {
         let Some(message) = message else {
@@ -238,7 +248,8 @@ impl Hub {
         let routed = fanout.send(run, messages, &shares, || self.stamp());
         if !routed.evicted.is_empty() {
             for (mailbox, count) in &routed.evictions {
-                let client = mailbox.identity().client_id.as_str();
+                let identity = mailbox.identity();
+                let client = identity.client_id.as_str();
                 self.metrics.count_drops(DropReason::QueueFull, Some(client), Some(&run.topic.topic), *count);
             }
             for &(session, oldest) in &routed.evicted {
@@ -254,7 +265,10 @@ impl Hub {
             reason = ReasonCode::NoMatchingSubscribers;
         }
         let turned_away = (routed.turned_away > 0).then_some(0..run.publishes.len());
-        let refused = routed.refused.into_iter().map(|(_, range)| range).chain(turned_away).collect();
+        let refused = match self.delivery.queue_overflow {
+            Overflow::DropNewest => Vec::new(),
+            _ => routed.refused.into_iter().map(|(_, range)| range).chain(turned_away).collect(),
+        };
         Accepted { ticket, reason, refused }
     }
 
@@ -303,7 +317,8 @@ impl Hub {
         let best_effort = run.publishes.first().is_some_and(|publish| publish.qos == QoS::AtMostOnce);
         let reason = if best_effort { DropReason::SlowConsumer } else { DropReason::QueueFull };
         for (mailbox, count) in &routed.losses {
-            let client = mailbox.identity().client_id.as_str();
+            let identity = mailbox.identity();
+            let client = identity.client_id.as_str();
             self.metrics.count_drops(reason, Some(client), Some(&run.topic.topic), *count);
         }
         for (session, range) in &routed.refused {
@@ -363,7 +378,8 @@ impl Hub {
             self.store.append(Record::SessionEnded { session: parked.mailbox.id() });
         }
         let waited = parked.mailbox.close() + parked.session.inflight();
-        let client = parked.mailbox.identity().client_id.as_str();
+        let identity = parked.mailbox.identity();
+        let client = identity.client_id.as_str();
         self.metrics.count_drops(DropReason::SessionEnded, Some(client), None, waited as u64);
         if let Some(pending) = parked.will {
             self.publish_will(&parked.mailbox, &pending, now);
@@ -381,9 +397,13 @@ impl Hub {
             Look::Reloaded(before) => {
                 self.metrics.rules_reloads.inc(Reload::Done);
                 let now = self.access.snapshot();
-                let gone = |_: &ClientId, seat: &Seat| !now.still_admits(seat.user(), &before);
+                let gone = |_: &ClientId, seat: &Seat| {
+                    let realm = seat.realm();
+                    !now.realm(realm).still_admits(seat.user(), before.realm(realm))
+                };
                 let ended = self.registry.vacate_where(ReasonCode::NotAuthorized, gone);
-                let users = now.passwords.as_ref().map_or(0, PasswordFile::len);
+                let passwords = now.realms().iter().filter_map(|realm| realm.passwords.as_ref());
+                let users = passwords.map(PasswordFile::len).sum::<usize>();
                 tracing::info!(users, ended, "users and rights were read anew");
             }
         }

@@ -17,6 +17,7 @@ mod net;
 pub mod router;
 pub mod sessions;
 pub mod storage;
+pub mod watch;
 
 pub use broker::{Bound, Broker, StartError};
 pub use net::tls;

@@ -4,9 +4,13 @@ use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 use gaugeline_bridge::{Config as BridgeConfig, config::SinkConfig};
-use gaugeline_broker::{auth::Access, config::Config as BrokerConfig, tls};
+use gaugeline_broker::{
+    auth::{Access, Realm},
+    config::Config as BrokerConfig,
+    tls,
+};
 
-use crate::{failure::Failure, files, output::say};
+use crate::{clock, failure::Failure, files, output::say};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -59,24 +63,31 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
 /// Reads all that the broker reads at its start.
 fn check_broker(path: &Path) -> Result<String, Failure> {
     let config = BrokerConfig::load(path).map_err(Failure::configuration)?;
-    let access =
-        Access::load(config.password_file.as_deref(), config.acl_file.as_deref(), config.allow_anonymous)
-            .map_err(Failure::configuration)?;
+    let access = Access::load(&config.realms).map_err(Failure::configuration)?;
     let mut listeners = Vec::new();
     for listener in &config.listeners {
         let kind = match &listener.tls {
-            Some(tls) => tls::server_config(tls).map(|_| "TLS").map_err(Failure::configuration)?,
+            Some(tls) => {
+                let prepared = tls::prepare(tls, clock::unix_time(), None).map_err(Failure::configuration)?;
+                prepared.notes().iter().for_each(|note| eprintln!("Warning: {note}"));
+                "TLS"
+            }
             None => "plain TCP",
         };
-        listeners.push(format!("{} ({kind})", listener.bind));
+        let rules = describe(access.realm(listener.realm));
+        listeners.push(format!("{} ({kind}; {rules})", listener.bind));
     }
-    let users = match &access.passwords {
+    Ok(format!("broker on {}", listeners.join(", ")))
+}
+
+fn describe(realm: &Realm) -> String {
+    let users = match &realm.passwords {
         Some(passwords) => format!("{} users", passwords.len()),
         None => "no password file".to_owned(),
     };
-    let rights = if access.acl.is_some() { "rights from the ACL file" } else { "every right for everybody" };
-    let anonymous = if config.allow_anonymous { "allowed" } else { "refused" };
-    Ok(format!("broker on {}; {users}, {rights}, anonymous clients {anonymous}", listeners.join(", ")))
+    let rights = if realm.acl.is_some() { "rights from the ACL file" } else { "every right for everybody" };
+    let anonymous = if realm.allow_anonymous { "allowed" } else { "refused" };
+    format!("{users}, {rights}, anonymous clients {anonymous}")
 }
 
 /// Reads all that the bridge reads at its start.

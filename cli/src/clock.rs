@@ -2,6 +2,8 @@
 
 use std::time::{Instant, SystemTime};
 
+use rustls::pki_types::UnixTime;
+
 /// The monotonic time.
 #[expect(clippy::disallowed_methods, reason = "this is the program's clock")]
 pub(crate) fn now() -> Instant {
@@ -12,4 +14,9 @@ pub(crate) fn now() -> Instant {
 #[expect(clippy::disallowed_methods, reason = "this is the program's clock")]
 pub(crate) fn time_of_day() -> SystemTime {
     SystemTime::now()
+}
+
+/// The same, as a certificate is checked against it.
+pub(crate) fn unix_time() -> UnixTime {
+    UnixTime::since_unix_epoch(time_of_day().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default())
 }

@@ -16,6 +16,7 @@ mod output;
 mod passwd;
 mod publish;
 mod random;
+mod secret;
 mod signals;
 mod subscribe;
 mod up;

@@ -10,20 +10,25 @@ use std::{
 };
 
 use gaugeline_broker::auth::{
-    hash::{ITERATIONS_DEFAULT, SaltLength},
-    password_edit::{EditError, Hashing, PasswordEditor, SetOutcome},
+    hash::{Hashing, ITERATIONS_DEFAULT, SaltLength},
+    password_edit::{EditError, PasswordEditor, SetOutcome},
 };
+use zeroize::Zeroizing;
 
-use crate::{failure::Failure, output::say};
+use crate::{failure::Failure, output::say, secret::Secret};
 
 const EXAMPLES: &str = "\
 Examples:
   gaugeline passwd gaugeline-data/passwd greenhouse              asks for the password twice
+  gaugeline passwd -c passwd greenhouse                          creates the file
   gaugeline passwd -b gaugeline-data/passwd greenhouse secret    others may see it while it runs
+  gaugeline passwd -I 1000 gaugeline-data/passwd greenhouse      for a long random password: quick logins
   gaugeline passwd -D gaugeline-data/passwd greenhouse           removes the user
   gaugeline passwd -U old-passwd                                 hashes passwords that are plain text
 
-The format is mosquitto's. A running broker follows the file within a second.";
+The format is mosquitto's. A running broker follows the file within a second: a new user can log in, and a user
+who is removed or whose password changes is disconnected. The file is replaced as a whole, or not at all, and a
+file that the broker would refuse is not written.";
 
 /// Edit a password file: add, change and remove users
 #[derive(Debug, clap::Args)]
@@ -33,29 +38,25 @@ pub(crate) struct Arguments {
     /// Take the password from the command line instead of asking for it
     #[arg(short = 'b')]
     batch: bool,
-    /// Create the file; it must not exist
+    /// Create the file; it must not exist. With -b, the file `-` is standard output
     #[arg(short = 'c')]
     create: bool,
     /// Remove the user
     #[arg(short = 'D')]
     delete: bool,
-    /// Hash the passwords that stand in the file as plain text
+    /// Hash the passwords that stand in the file as plain text; those that are hashed stay
     #[arg(short = 'U')]
     update: bool,
-    /// How to hash: sha512-pbkdf2 is the only way
-    #[arg(
-        short = 'H',
-        value_name = "ALGORITHM",
-        default_value = "sha512-pbkdf2",
-        hide_possible_values = true
-    )]
-    hash: Algorithm,
-    /// PBKDF2 iterations
+    /// How to hash: sha512-pbkdf2 (default), argon2id, or sha512, which is weak
+    #[arg(short = 'H', value_name = "ALGORITHM", hide_possible_values = true)]
+    hash: Option<Algorithm>,
+    /// Iterations of sha512-pbkdf2, 210000 by default; more make guessing and every first login slower
     #[arg(short = 'I', value_name = "COUNT")]
     iterations: Option<NonZeroU32>,
-    /// Bytes of salt: every mosquitto reads 12, those since 2.1 also 64
-    #[arg(long, value_name = "12|64", default_value = "12", value_parser = parse_salt)]
-    salt: SaltLength,
+    /// The oldest mosquitto that must be able to read the hash. 2.0 is what you get without it; 1.6 reads sha512
+    /// only; 2.1 makes the salt as long as mosquitto 2.1 does, which 2.0 cannot read
+    #[arg(long, value_name = "1.6|2.0|2.1", hide_possible_values = true)]
+    compat: Option<Compatibility>,
     /// The password file
     #[arg(value_name = "FILE")]
     file: PathBuf,
@@ -64,21 +65,39 @@ pub(crate) struct Arguments {
     user: Option<String>,
     /// The password, with -b
     #[arg(value_name = "PASSWORD", allow_hyphen_values = true)]
-    password: Option<String>,
+    password: Option<Secret>,
 }
 
 /// The hashes that a password can be stored as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum Algorithm {
+    /// Argon2id, `$argon2id$`
+    Argon2id,
     /// PBKDF2 with HMAC-SHA512, `$7$`
     Sha512Pbkdf2,
+    /// One SHA-512, `$6$`
+    Sha512,
+}
+
+/// Which mosquitto must be able to read what is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Compatibility {
+    /// Up to 1.6: `$6$` with 12 bytes of salt
+    #[value(name = "1.6")]
+    V1_6,
+    /// 2.0: `$6$` or `$7$` with 12 bytes of salt
+    #[value(name = "2.0")]
+    V2_0,
+    /// 2.1: all, with 64 bytes of salt
+    #[value(name = "2.1")]
+    V2_1,
 }
 
 /// What is to be done, free of contradictions.
 #[derive(Debug, PartialEq, Eq)]
 enum Operation {
     /// Adds the user or changes the password; `None`: to be asked for.
-    Set { user: String, password: Option<String> },
+    Set { user: String, password: Option<Secret> },
     /// Removes the user.
     Delete { user: String },
     /// Hashes what is plain text.
@@ -116,14 +135,42 @@ impl Arguments {
     }
 }
 
+impl Arguments {
+    /// How to hash, unless what is asked for cannot be had together.
+    fn hashing(&self) -> Result<Hashing, Failure> {
+        let salt = match self.compat {
+            Some(Compatibility::V2_1) => SaltLength::SixtyFour,
+            Some(Compatibility::V1_6 | Compatibility::V2_0) | None => SaltLength::Twelve,
+        };
+        let default = match self.compat {
+            Some(Compatibility::V1_6) => Algorithm::Sha512,
+            _ => Algorithm::Sha512Pbkdf2,
+        };
+        let algorithm = self.hash.unwrap_or(default);
+        match (algorithm, self.compat) {
+            (Algorithm::Sha512Pbkdf2 | Algorithm::Argon2id, Some(Compatibility::V1_6)) => {
+                Err(Failure::usage("mosquitto 1.6 reads -H sha512 only."))
+            }
+            (Algorithm::Argon2id, Some(Compatibility::V2_0)) => {
+                Err(Failure::usage("mosquitto 2.0 does not read argon2id."))
+            }
+            (Algorithm::Argon2id, _) => Ok(Hashing::Argon2id),
+            (Algorithm::Sha512, _) => Ok(Hashing::Sha512(salt)),
+            (Algorithm::Sha512Pbkdf2, _) => {
+                Ok(Hashing::Pbkdf2(self.iterations.unwrap_or(ITERATIONS_DEFAULT), salt))
+            }
+        }
+    }
+}
+
 /// Runs the subcommand.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let operation = arguments.operation()?;
-    let Algorithm::Sha512Pbkdf2 = arguments.hash;
-    let hashing = Hashing {
-        iterations: arguments.iterations.unwrap_or(ITERATIONS_DEFAULT),
-        salt_length: arguments.salt,
-    };
+    let hashing = arguments.hashing()?;
+    if arguments.iterations.is_some() && !matches!(hashing, Hashing::Pbkdf2(..)) {
+        // mosquitto_passwd ignores it silently.
+        eprintln!("Warning: -I counts only with sha512-pbkdf2.");
+    }
     let file = &arguments.file;
     match operation {
         Operation::Set { user, password } => set(file, arguments.create, &user, password, hashing),
@@ -137,7 +184,7 @@ fn set(
     file: &Path,
     create: bool,
     user: &str,
-    password: Option<String>,
+    password: Option<Secret>,
     hashing: Hashing,
 ) -> Result<(), Failure> {
     // What is wrong with the file is said before anybody types a password.
@@ -171,21 +218,12 @@ fn failure(error: EditError) -> Failure {
     Failure::failed(error)
 }
 
-/// 12 or 64.
-fn parse_salt(text: &str) -> Result<SaltLength, String> {
-    match text {
-        "12" => Ok(SaltLength::Twelve),
-        "64" => Ok(SaltLength::SixtyFour),
-        _ => Err("expected 12 or 64".to_owned()),
-    }
-}
-
 /// Asks twice on the terminal; takes two lines if stdin is something else.
-fn ask_twice() -> Result<String, Failure> {
+fn ask_twice() -> Result<Secret, Failure> {
     let stdin = io::stdin();
     let ask = |prompt: &str| {
         if stdin.is_terminal() {
-            return rpassword::prompt_password(prompt);
+            return rpassword::prompt_password(prompt).map(Secret::from);
         }
         print!("{prompt}");
         io::stdout().flush()?;
@@ -200,14 +238,14 @@ fn ask_twice() -> Result<String, Failure> {
 }
 
 /// A line without its end.
-fn read_line(input: &mut impl BufRead) -> io::Result<String> {
-    let mut line = String::new();
+fn read_line(input: &mut impl BufRead) -> io::Result<Secret> {
+    let mut line = Zeroizing::new(String::new());
     input.read_line(&mut line)?;
-    Ok(line.trim_end_matches(['\r', '\n']).to_owned())
+    Ok(Secret::from(line.trim_end_matches(['\r', '\n']).to_owned()))
 }
 
 /// The password, if both times it is the same and not empty.
-fn agree(first: String, second: &str) -> Result<String, Failure> {
+fn agree(first: Secret, second: &Secret) -> Result<Secret, Failure> {
     if first.is_empty() {
         return Err(Failure::failed("Empty password."));
     }
@@ -263,6 +301,44 @@ mod tests {
     }
 
     #[test]
+    fn every_algorithm_and_compatibility() {
+        let directory = tempfile::tempdir().unwrap();
+        for (number, (options, start, length)) in [
+            (&[][..], "u:$7$10$", 113),
+            (&["-H", "sha512-pbkdf2"], "u:$7$10$", 113),
+            (&["-H", "sha512"], "u:$6$", 110),
+            (&["-H", "argon2id"], "u:$argon2id$v=19$m=47104,t=1,p=1$", 206),
+            (&["--compat", "1.6"], "u:$6$", 110),
+            (&["--compat", "2.0"], "u:$7$10$", 113),
+            (&["--compat", "2.0", "-H", "sha512"], "u:$6$", 110),
+            (&["--compat", "2.1"], "u:$7$10$", 185),
+            (&["--compat", "2.1", "-H", "sha512"], "u:$6$", 182),
+            (&["--compat", "2.1", "-H", "argon2id"], "u:$argon2id$", 206),
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            let path = directory.path().join(format!("passwd{number}"));
+            let arguments = [&["-c"], options, &["-b", path.to_str().unwrap(), "u", "p w"]].concat();
+            passwd(&arguments).unwrap();
+            let text = fs::read_to_string(&path).unwrap();
+            assert!(text.starts_with(start) && text.trim_end().len() == length, "{options:?} {text}");
+            assert!(PasswordFile::load(&path).unwrap().verify("u", b"p w"), "{text}");
+        }
+        for options in [["1.6", "argon2id"], ["1.6", "sha512-pbkdf2"], ["2.0", "argon2id"]] {
+            let (status, message) =
+                passwd(&["--compat", options[0], "-H", options[1], "-b", "f", "u", "p"]).unwrap_err();
+            assert_eq!((status, message.contains("mosquitto")), (2, true), "{message}");
+        }
+    }
+
+    #[test]
+    fn the_password_is_not_in_debug_output() {
+        let line = Line::try_parse_from(["passwd", "-b", "f", "u", "hunter2"]).unwrap();
+        assert!(!format!("{line:?} {:?}", line.arguments.operation().unwrap()).contains("hunter2"));
+    }
+
+    #[test]
     fn plain_text_is_hashed() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("passwd");
@@ -305,9 +381,10 @@ mod tests {
 
     #[test]
     fn both_times_the_password_must_be_the_same() {
-        assert_eq!(agree("a".to_owned(), "a").unwrap(), "a");
-        assert_eq!(agree("a".to_owned(), "b").unwrap_err().exit_status(), 2);
-        assert_eq!(agree(String::new(), "").unwrap_err().exit_status(), 1);
-        assert_eq!(read_line(&mut "a b \r\nc".as_bytes()).unwrap(), "a b ");
+        let secret = |text: &str| Secret::from(text.to_owned());
+        assert_eq!(agree(secret("a"), &secret("a")).unwrap(), secret("a"));
+        assert_eq!(agree(secret("a"), &secret("b")).unwrap_err().exit_status(), 2);
+        assert_eq!(agree(secret(""), &secret("")).unwrap_err().exit_status(), 1);
+        assert_eq!(read_line(&mut "a b \r\nc".as_bytes()).unwrap(), secret("a b "));
     }
 }

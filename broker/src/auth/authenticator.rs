@@ -11,7 +11,7 @@ use gaugeline_protocol::ReasonCode;
 use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
 
-use super::{Access, AccessHandle, PasswordFile, hash::until_nul, verified::Verified};
+use super::{Access, AccessHandle, PasswordFile, RealmId, hash::until_nul, verified::Verified};
 use crate::{clock, metrics::Metrics};
 
 /// How much hashing there may be.
@@ -121,24 +121,26 @@ impl Authenticator {
         })
     }
 
-    /// Checks the credentials of a CONNECT packet against the current [`Access`]. A user name of length zero counts as
+    /// Checks the credentials of a CONNECT packet against the current rules of a realm. A user name of length zero counts as
     /// none. Dropping the future gives up the place in the queue.
     pub async fn authenticate(
         &self,
+        realm_id: RealmId,
         user: Option<&str>,
         password: Option<&[u8]>,
     ) -> Result<Authenticated, Refusal> {
         let access = self.access.snapshot();
+        let realm = access.realm(realm_id);
         let refuse = |cause| Err(Refusal { cause });
         let Some(user) = user.filter(|user| !user.is_empty()) else {
-            return if access.allow_anonymous {
+            return if realm.allow_anonymous {
                 Ok(Authenticated { user: None })
             } else {
                 refuse(RefusalCause::NoUserName)
             };
         };
-        let Some(passwords) = &access.passwords else {
-            return if access.allow_anonymous {
+        let Some(passwords) = &realm.passwords else {
+            return if realm.allow_anonymous {
                 Ok(Authenticated { user: Some(user.into()) })
             } else {
                 refuse(RefusalCause::NoPasswordFile)
@@ -151,7 +153,7 @@ impl Authenticator {
         if let Some(user) = self.remembered(passwords, user, password) {
             return Ok(Authenticated { user: Some(user) });
         }
-        self.hash_and_compare(&access, passwords, user, password).await
+        self.hash_and_compare(&access, realm_id, passwords, user, password).await
     }
 
     /// The shared user name if exactly this was right before. An unknown user costs the same look-up.
@@ -167,6 +169,7 @@ impl Authenticator {
     async fn hash_and_compare(
         &self,
         access: &Arc<Access>,
+        realm_id: RealmId,
         passwords: &PasswordFile,
         user: &str,
         password: &[u8],
@@ -186,7 +189,8 @@ impl Authenticator {
                 // Held by the hash itself: a client that hangs up must not make room for another hash.
                 let _permit = permit;
                 let start = clock::now();
-                let right = access.passwords.as_ref().is_some_and(|file| file.verify(&user, &password));
+                let passwords = access.realm(realm_id).passwords.as_ref();
+                let right = passwords.is_some_and(|file| file.verify(&user, &password));
                 metrics.password_hash_seconds.observe((clock::now() - start).as_secs_f64());
                 right
             }

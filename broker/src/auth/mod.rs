@@ -9,12 +9,12 @@ mod authenticator;
 pub mod hash;
 pub mod password_edit;
 pub mod password_file;
+mod realm;
 mod verified;
 pub mod watch;
 
 use std::{
     net::SocketAddr,
-    path::Path,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -28,12 +28,15 @@ pub use self::{
     acl::{AccessKind, Acl, Decision},
     authenticator::{Authenticated, Authenticator, AuthenticatorLimits, Refusal, RefusalCause},
     password_file::PasswordFile,
+    realm::{Realm, RealmConfig, RealmId},
 };
 use crate::file_error::FileError;
 
 /// Who a connection is, once it is let in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
+    /// Whose rules hold: that of the listener.
+    pub realm: RealmId,
     /// `None` for an anonymous client.
     pub user: Option<Arc<str>>,
     /// The session's name.
@@ -43,42 +46,57 @@ pub struct Identity {
 }
 
 /// One consistent state of all rules.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Access {
-    /// `None`: no password file is configured.
-    pub passwords: Option<PasswordFile>,
-    /// `None`: no ACL file is configured, so everything is allowed except what no client may do.
-    pub acl: Option<Acl>,
-    /// Whether a client without a user name may connect; without a password file, whether any client may.
-    pub allow_anonymous: bool,
+    realms: Vec<Realm>,
+    /// For whoever names a realm that is not there.
+    closed: Realm,
+}
+
+impl Default for Access {
+    fn default() -> Self {
+        Self::new(vec![Realm::default()])
+    }
 }
 
 impl Access {
+    /// These rules, in the order of the configuration.
+    pub fn new(realms: Vec<Realm>) -> Self {
+        Self { realms, closed: Realm::closed() }
+    }
+
     /// Reads the files that are configured.
-    pub fn load(
-        password_file: Option<&Path>,
-        acl_file: Option<&Path>,
-        allow_anonymous: bool,
-    ) -> Result<Self, FileError> {
-        Ok(Self {
-            passwords: password_file.map(PasswordFile::load).transpose()?,
-            acl: acl_file.map(Acl::load).transpose()?,
-            allow_anonymous,
-        })
+    ///
+    /// # Errors
+    /// The first mistake in them.
+    pub fn load(realms: &[RealmConfig]) -> Result<Self, FileError> {
+        Ok(Self::new(realms.iter().map(Realm::load).collect::<Result<_, _>>()?))
+    }
+
+    /// The rules of a realm.
+    pub fn realm(&self, realm: RealmId) -> &Realm {
+        self.realms.get(realm.index()).unwrap_or(&self.closed)
+    }
+
+    /// All of them, in the order of the configuration.
+    pub fn realms(&self) -> &[Realm] {
+        &self.realms
+    }
+
+    /// The realm with the name that a kept session has.
+    pub fn realm_named(&self, name: Option<&str>) -> RealmId {
+        let found = self.realms.iter().position(|realm| realm.name.as_deref() == name);
+        found.map_or(RealmId::NONE, RealmId::from_index)
     }
 
     /// Whether a client may publish to or receive from a topic.
     pub fn decide(&self, identity: &Identity, access: AccessKind, topic: &str) -> Decision {
-        match &self.acl {
-            Some(acl) => acl.decide(identity.user.as_deref(), identity.client_id.as_str(), access, topic),
-            None => Decision { allowed: acl::builtin_allows(access, topic), line: None },
-        }
+        self.realm(identity.realm).decide(identity, access, topic)
     }
 
     /// `false` only if no topic that matches the filter could be read.
     pub fn may_subscribe(&self, identity: &Identity, filter: &TopicFilter) -> bool {
-        let (user, client_id) = (identity.user.as_deref(), identity.client_id.as_str());
-        self.acl.as_ref().is_none_or(|acl| acl.may_subscribe(user, client_id, filter))
+        self.realm(identity.realm).may_subscribe(identity, filter)
     }
 }
 
@@ -110,6 +128,11 @@ impl AccessHandle {
         let old = self.current.swap(Arc::new(access));
         self.epoch.fetch_add(1, Ordering::Release);
         old
+    }
+
+    /// Decisions were made on what no longer holds, though the rules are the same.
+    pub fn touch(&self) {
+        self.epoch.fetch_add(1, Ordering::Release);
     }
 
     /// Counts the swaps. A cache reads the epoch first and [`Self::load`]s second: a decision is then never older than the

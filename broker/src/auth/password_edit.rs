@@ -5,15 +5,17 @@
 //! A file that would not load afterwards is not touched.
 
 use std::{
+    fmt,
     fs::{self, File, OpenOptions, Permissions},
     io::{self, Write as _},
-    num::NonZeroU32,
     os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
 };
 
+use zeroize::Zeroizing;
+
 use super::{
-    hash::{HashError, ITERATIONS_DEFAULT, PasswordHash, SaltLength},
+    hash::{HashError, Hashing, PasswordHash},
     password_file::{PasswordFile, USER_BYTES_MAX, WHITE_SPACE, split_record},
 };
 use crate::file_error::FileError;
@@ -64,21 +66,6 @@ pub enum EditError {
     Random(getrandom::Error),
 }
 
-/// How new hashes are made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Hashing {
-    /// PBKDF2 iterations; see [`ITERATIONS_DEFAULT`].
-    pub iterations: NonZeroU32,
-    /// See [`SaltLength`].
-    pub salt_length: SaltLength,
-}
-
-impl Default for Hashing {
-    fn default() -> Self {
-        Self { iterations: ITERATIONS_DEFAULT, salt_length: SaltLength::default() }
-    }
-}
-
 /// Whether [`PasswordEditor::set`] found the user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SetOutcome {
@@ -89,10 +76,10 @@ pub enum SetOutcome {
 }
 
 /// The content of a password file, to be changed and then saved. Changes nothing on the disk before [`Self::save`].
-#[derive(Debug)]
 pub struct PasswordEditor {
     path: PathBuf,
-    content: Vec<u8>,
+    /// May hold passwords that are not hashed yet.
+    content: Zeroizing<Vec<u8>>,
     /// Mode and owner of the file that is replaced; `None` for a new file.
     replaces: Option<Replaced>,
 }
@@ -110,7 +97,7 @@ impl PasswordEditor {
         if fs::symlink_metadata(path).is_ok() {
             return Err(EditError::Exists(path.into()));
         }
-        Ok(Self { path: path.into(), content: Vec::new(), replaces: None })
+        Ok(Self { path: path.into(), content: Zeroizing::default(), replaces: None })
     }
 
     /// Reads a file. A symbolic link is followed, and what it leads to is what will be replaced.
@@ -121,7 +108,7 @@ impl PasswordEditor {
         if !found.is_file() {
             return Err(FileError::whole(path, "something that is not a file", "a regular file").into());
         }
-        let content = fs::read(&actual).map_err(unreadable)?;
+        let content = Zeroizing::new(fs::read(&actual).map_err(unreadable)?);
         let replaces = Replaced { mode: found.mode() & 0o7777, owner: found.uid(), group: found.gid() };
         Ok(Self { path: actual, content, replaces: Some(replaces) })
     }
@@ -169,27 +156,46 @@ impl PasswordEditor {
         }
     }
 
-    /// Hashes the lines whose password is plain text, and returns how many there were. Lines that have a hash stay as they
-    /// are; a damaged hash is an error, not a password.
+    /// Hashes the lines whose password is plain text, on all cores, and returns how many there were. Lines that have a hash
+    /// stay as they are; a damaged hash is an error, not a password.
     pub fn upgrade(&mut self, hashing: Hashing) -> Result<usize, EditError> {
+        let plain = self.plain_text()?;
+        let hashed = hash_all(&plain, hashing)?;
+        let count = hashed.len();
+        let mut hashed = plain.iter().map(|plain| plain.line).zip(hashed).peekable();
+        self.rewrite(|number, _| match hashed.next_if(|(line, _)| *line == number) {
+            Some((_, new)) => Ok(Line::Replaced(new)),
+            None => Ok(Line::Kept),
+        })?;
+        Ok(count)
+    }
+
+    /// The records whose password is not hashed, in the order of the file.
+    fn plain_text(&mut self) -> Result<Vec<PlainText>, EditError> {
         let path = self.path.clone();
-        let mut upgraded = 0;
+        let mut found = Vec::new();
         self.rewrite(|number, old| {
             let Some((user, password)) = old.record() else { return Ok(Line::Kept) };
             let expected = "`USER:HASH` or `USER:PASSWORD`";
             if user.is_empty() || password.is_empty() {
                 return Err(FileError::at(&path, number, "no user name or no password", expected).into());
             }
-            match PasswordHash::parse(password) {
-                Ok(_) | Err(HashError::Argon2) => Ok(Line::Kept),
-                Err(HashError::PlainText) => {
-                    upgraded += 1;
-                    Ok(Line::Replaced(new_line(user, password.as_bytes(), hashing)?))
-                }
-                Err(error) => Err(FileError::at(&path, number, error, expected).into()),
+            if password.contains(&0) {
+                return Err(FileError::at(&path, number, "a NUL byte in a password", expected).into());
             }
+            // Passwords are bytes: those of old systems need not be UTF-8.
+            let text = str::from_utf8(password).map_err(|_| HashError::PlainText);
+            match text.and_then(PasswordHash::parse) {
+                Ok(_) => {}
+                Err(HashError::PlainText) => {
+                    let password = Zeroizing::new(password.to_owned());
+                    found.push(PlainText { line: number, user: user.to_owned(), password });
+                }
+                Err(error) => return Err(FileError::at(&path, number, error, expected).into()),
+            }
+            Ok(Line::Kept)
         })?;
-        Ok(upgraded)
+        Ok(found)
     }
 
     /// The content that [`Self::save`] would write.
@@ -250,7 +256,7 @@ impl PasswordEditor {
         &mut self,
         mut edit: impl FnMut(u32, OldLine<'_>) -> Result<Line, EditError>,
     ) -> Result<(), EditError> {
-        let mut content = Vec::with_capacity(self.content.len());
+        let mut content = Zeroizing::new(Vec::with_capacity(self.content.len()));
         for (number, line) in (1..).zip(self.content.split_inclusive(|byte| *byte == b'\n')) {
             let (text, end) = match line.strip_suffix(b"\n") {
                 Some(text) => (text, &b"\n"[..]),
@@ -274,6 +280,13 @@ impl PasswordEditor {
     }
 }
 
+impl fmt::Debug for PasswordEditor {
+    /// Without the content, which may hold passwords.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PasswordEditor").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
 /// What becomes of a line.
 enum Line {
     Kept,
@@ -285,12 +298,22 @@ enum Line {
 struct OldLine<'a>(&'a [u8]);
 
 impl<'a> OldLine<'a> {
-    /// Trimmed as the broker trims. `None` for what is not a record or not text.
-    fn record(&self) -> Option<(&'a str, &'a str)> {
-        let (user, password) = split_record(self.0)?;
-        let user = str::from_utf8(user).ok()?.trim_matches(WHITE_SPACE);
-        let password = str::from_utf8(password.unwrap_or_default()).ok()?.trim_matches(WHITE_SPACE);
-        Some((user, password))
+    /// Trimmed as the broker trims. `None` for what is not a record, or has a user name that is not text.
+    fn record(&self) -> Option<(&'a str, &'a [u8])> {
+        let (_, password) = split_record(self.0)?;
+        let is_white = |byte: &u8| WHITE_SPACE.contains(&char::from(*byte));
+        let mut password = password.unwrap_or_default();
+        while let [first, rest @ ..] = password
+            && is_white(first)
+        {
+            password = rest;
+        }
+        while let [rest @ .., last] = password
+            && is_white(last)
+        {
+            password = rest;
+        }
+        Some((self.user()?, password))
     }
 
     fn user(&self) -> Option<&'a str> {
@@ -319,9 +342,32 @@ fn check_user(user: &str) -> Result<(), EditError> {
     Err(EditError::UserName(problem))
 }
 
+/// A record whose password is not hashed.
+struct PlainText {
+    line: u32,
+    user: String,
+    password: Zeroizing<Vec<u8>>,
+}
+
+/// The new lines, in the same order. A hash takes a tenth of a second: all cores share them.
+fn hash_all(plain: &[PlainText], hashing: Hashing) -> Result<Vec<String>, EditError> {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let share = plain.len().div_ceil(threads).max(1);
+    let hash = |part: &[PlainText]| -> Result<Vec<String>, EditError> {
+        part.iter().map(|plain| new_line(&plain.user, &plain.password, hashing)).collect()
+    };
+    std::thread::scope(|scope| {
+        let parts = plain.chunks(share).map(|part| scope.spawn(move || hash(part))).collect::<Vec<_>>();
+        let mut lines = Vec::with_capacity(plain.len());
+        for part in parts {
+            lines.extend(part.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?);
+        }
+        Ok(lines)
+    })
+}
+
 fn new_line(user: &str, password: &[u8], hashing: Hashing) -> Result<String, EditError> {
-    let hash =
-        PasswordHash::create(password, hashing.iterations, hashing.salt_length).map_err(EditError::Random)?;
+    let hash = PasswordHash::create(password, hashing).map_err(EditError::Random)?;
     Ok(format!("{user}:{hash}"))
 }
 

@@ -10,8 +10,9 @@ use sha2::Sha512;
 
 use super::{hash::PasswordHash, hash::until_nul};
 
-/// Entries per generation; two generations are kept, 32 bytes each entry: at most some 8 MiB.
-const ENTRIES_PER_GENERATION: usize = 65_536;
+/// Entries per generation: more than there may be connections by default, so that a whole fleet is remembered. Two
+/// generations are kept, 32 bytes each entry: at most some 16 MiB.
+const ENTRIES_PER_GENERATION: usize = 131_072;
 
 /// Names one right combination.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -46,7 +47,8 @@ impl Verified {
     pub(super) fn fingerprint(&self, user: &str, password: &[u8], stored: &PasswordHash) -> Fingerprint {
         let password = until_nul(password);
         let mut keyed = self.keyed.clone();
-        for part in [user.as_bytes(), password, stored.digest()] {
+        let [salt, digest] = stored.parts();
+        for part in [user.as_bytes(), password, salt, digest] {
             // The length first: no two combinations give the same input.
             keyed.update(&(part.len() as u64).to_le_bytes());
             keyed.update(part);
@@ -88,10 +90,11 @@ impl Generations {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::auth::hash::{ITERATIONS_RANDOM_PASSWORD, SaltLength};
+    use crate::auth::hash::{Hashing, ITERATIONS_RANDOM_PASSWORD, SaltLength};
 
     fn stored(password: &[u8]) -> PasswordHash {
-        PasswordHash::create(password, ITERATIONS_RANDOM_PASSWORD, SaltLength::Twelve).unwrap()
+        PasswordHash::create(password, Hashing::Pbkdf2(ITERATIONS_RANDOM_PASSWORD, SaltLength::Twelve))
+            .unwrap()
     }
 
     #[test]

@@ -4,7 +4,12 @@
 //! `broker.toml:12: found ..., expected ...`. Nothing here opens a socket or parses the files that it names; it only sees to
 //! it that they are there.
 
+mod clients;
 mod limits;
+mod listener;
+mod logging;
+mod network;
+mod process;
 mod raw;
 
 use std::{
@@ -13,11 +18,19 @@ use std::{
     time::Duration,
 };
 
-pub use self::limits::Limits;
+pub use self::{
+    clients::{ClientIds, ClientsConfig},
+    limits::Limits,
+    listener::{ListenerConfig, Protocol, WebSocketConfig},
+    logging::{LogDestination, LogTimestamp, LoggingConfig, SyslogFacility},
+    network::{EXPECTED_NETWORK, Network, NetworkError},
+    process::{ProcessConfig, User},
+};
 pub use crate::router::Overflow;
 pub use crate::{
+    auth::{RealmConfig, RealmId},
     file_error::FileError as ConfigError,
-    net::tls::{TlsConfig, TlsVersions},
+    net::tls::{Application, Ciphers, ClientCertificate, ReadableKey, TlsConfig, TlsVersions},
 };
 
 /// Where the admin server listens by default.
@@ -26,12 +39,8 @@ pub const ADMIN_DEFAULT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCAL
 /// A checked configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
-    /// Users and password hashes in mosquitto's format. `None`: only anonymous clients, if they are allowed.
-    pub password_file: Option<PathBuf>,
-    /// Who may read and write what, in mosquitto's format. `None`: everybody who may connect may do everything.
-    pub acl_file: Option<PathBuf>,
-    /// Whether clients without a user name may connect. Default: false.
-    pub allow_anonymous: bool,
+    /// The sets of rules; the first holds for every listener that has none of its own.
+    pub realms: Vec<RealmConfig>,
     /// Where metrics and health are served. `None`: nowhere.
     pub admin: Option<SocketAddr>,
     /// What is worth a log line. Default: info.
@@ -44,6 +53,12 @@ pub struct Config {
     pub delivery: DeliveryConfig,
     /// What outlives the process.
     pub persistence: PersistenceConfig,
+    /// What clients may ask for.
+    pub clients: ClientsConfig,
+    /// Where log lines go.
+    pub logging: LoggingConfig,
+    /// How the broker behaves as a process.
+    pub process: ProcessConfig,
 }
 
 /// Which sessions something holds for.
@@ -110,19 +125,12 @@ pub enum Persistence {
     Off,
 }
 
-/// One address that clients connect to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ListenerConfig {
-    /// The address. Port 0 lets the system choose.
-    pub bind: SocketAddr,
-    /// `None`: plain TCP, on loopback unless the file says `plain_text_on_network = true`.
-    pub tls: Option<TlsConfig>,
-}
-
 /// The least important lines that are logged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LogLevel {
+    /// None are.
+    Off,
     /// Faults of the broker.
     Error,
     /// What an operator should look at.
@@ -140,6 +148,7 @@ impl LogLevel {
     /// The word in the file.
     pub const fn as_str(self) -> &'static str {
         match self {
+            Self::Off => "off",
             Self::Error => "error",
             Self::Warn => "warn",
             Self::Info => "info",

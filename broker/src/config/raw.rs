@@ -1,5 +1,9 @@
 //! The file as it is written, and the checks that turn it into a [`Config`].
 
+mod clients;
+mod listener;
+mod logging;
+
 use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
@@ -9,9 +13,15 @@ use std::{
 use serde::Deserialize;
 use toml::Spanned;
 
+use self::{
+    clients::{RawClientIds, RawClients},
+    listener::RawProtocol,
+    logging::RawLogging,
+};
 use super::{
-    ADMIN_DEFAULT, Config, ConfigError, DeliveryConfig, ListenerConfig, LogLevel, Overflow, Persistence,
-    PersistenceConfig, Sessions, TlsConfig, TlsVersions, limits::RawLimits,
+    ADMIN_DEFAULT, ClientCertificate, ClientIds, Config, ConfigError, DeliveryConfig, ListenerConfig,
+    LogLevel, Overflow, Persistence, PersistenceConfig, ProcessConfig, RealmConfig, RealmId, Sessions,
+    TlsConfig, TlsVersions, User, limits::RawLimits,
 };
 
 #[derive(Deserialize)]
@@ -37,6 +47,18 @@ struct RawConfig {
     persistence: Option<RawPersistence>,
     persistence_directory: Option<PathBuf>,
     persistence_interval_milliseconds: Option<Spanned<u64>>,
+    allow_empty_client_ids: Option<bool>,
+    assigned_client_id_prefix: Option<Spanned<String>>,
+    client_id_prefixes: Option<Vec<String>>,
+    user_name_as_client_id: Option<bool>,
+    #[serde(default)]
+    clients: RawClients,
+    #[serde(default)]
+    logging: RawLogging,
+    user: Option<String>,
+    #[serde(default)]
+    user_or_nobody: bool,
+    pid_file: Option<PathBuf>,
 }
 
 #[derive(Deserialize)]
@@ -62,6 +84,9 @@ const SYNC_INTERVAL_DEFAULT_MILLISECONDS: u64 = 1000;
 #[serde(deny_unknown_fields)]
 struct RawListener {
     bind: Spanned<String>,
+    password_file: Option<Spanned<PathBuf>>,
+    acl_file: Option<Spanned<PathBuf>>,
+    allow_anonymous: Option<bool>,
     #[serde(default)]
     plain_text_on_network: bool,
     certificate: Option<Spanned<PathBuf>>,
@@ -69,6 +94,44 @@ struct RawListener {
     ca: Option<Spanned<PathBuf>>,
     require_certificate: Option<Spanned<bool>>,
     tls_versions: Option<Spanned<Vec<Spanned<String>>>>,
+    allow_empty_client_ids: Option<bool>,
+    assigned_client_id_prefix: Option<Spanned<String>>,
+    client_id_prefixes: Option<Vec<String>>,
+    user_name_as_client_id: Option<bool>,
+    #[serde(default)]
+    protocol: RawProtocol,
+    origins: Option<Spanned<Vec<String>>>,
+    connections: Option<Spanned<usize>>,
+    mount_point: Option<Spanned<String>>,
+    maximum_qos: Option<Spanned<u8>>,
+    topic_alias_maximum: Option<u16>,
+    versions: Option<Spanned<Vec<Spanned<String>>>>,
+    ipv6_only: Option<Spanned<bool>>,
+    #[serde(default)]
+    optional: bool,
+    interface: Option<String>,
+}
+
+impl RawConfig {
+    fn client_ids(&self) -> RawClientIds<'_> {
+        RawClientIds {
+            allow_empty: self.allow_empty_client_ids,
+            assigned_prefix: self.assigned_client_id_prefix.as_ref(),
+            prefixes: self.client_id_prefixes.as_ref(),
+            from_user_name: self.user_name_as_client_id,
+        }
+    }
+}
+
+impl RawListener {
+    fn client_ids(&self) -> RawClientIds<'_> {
+        RawClientIds {
+            allow_empty: self.allow_empty_client_ids,
+            assigned_prefix: self.assigned_client_id_prefix.as_ref(),
+            prefixes: self.client_id_prefixes.as_ref(),
+            from_user_name: self.user_name_as_client_id,
+        }
+    }
 }
 
 /// A text and where it comes from.
@@ -120,10 +183,20 @@ pub(super) fn parse(source: &Source<'_>) -> Result<Config, ConfigError> {
     if raw.listener.is_empty() {
         return Err(ConfigError::whole(source.path, "no listener", "at least one `[[listener]]`"));
     }
-    let mut listeners = Vec::with_capacity(raw.listener.len());
+    let mut realms = vec![RealmConfig {
+        name: None,
+        password_file: source.optional_file(raw.password_file.as_ref())?,
+        acl_file: source.optional_file(raw.acl_file.as_ref())?,
+        allow_anonymous: raw.allow_anonymous,
+        client_ids: raw.client_ids().build(source, &ClientIds::default())?,
+    }];
+    let mut listeners: Vec<ListenerConfig> = Vec::with_capacity(raw.listener.len());
     for listener in &raw.listener {
         let bind = &listener.get_ref().bind;
-        let listener = build_listener(source, listener)?;
+        let listener = ListenerConfig {
+            realm: build_realm(source, listener.get_ref(), &mut realms)?,
+            ..build_listener(source, listener)?
+        };
         let taken = |other: &ListenerConfig| other.bind == listener.bind && listener.bind.port() != 0;
         if listeners.iter().any(taken) {
             return Err(source.error(bind, format_args!("`{}` twice", listener.bind), "different addresses"));
@@ -131,14 +204,15 @@ pub(super) fn parse(source: &Source<'_>) -> Result<Config, ConfigError> {
         listeners.push(listener);
     }
     Ok(Config {
-        password_file: source.optional_file(raw.password_file.as_ref())?,
-        acl_file: source.optional_file(raw.acl_file.as_ref())?,
-        allow_anonymous: raw.allow_anonymous,
+        realms,
         admin: build_admin(source, raw.admin.as_ref(), raw.admin_on_network)?,
         log: raw.log,
         listeners,
         limits: raw.limits.build(source)?,
         persistence: build_persistence(source, &raw)?,
+        clients: raw.clients.build(source)?,
+        logging: raw.logging.build(source)?,
+        process: build_process(source, &raw),
         delivery: DeliveryConfig {
             queue_qos0_messages: build_sessions(raw.queue_qos0_messages),
             upgrade_outgoing_qos: build_sessions(raw.upgrade_outgoing_qos),
@@ -179,6 +253,14 @@ fn build_persistence(source: &Source<'_>, raw: &RawConfig) -> Result<Persistence
     Ok(PersistenceConfig { mode, directory, accept_damage: false })
 }
 
+fn build_process(source: &Source<'_>, raw: &RawConfig) -> ProcessConfig {
+    let directory = source.path.parent().unwrap_or_else(|| Path::new(""));
+    ProcessConfig {
+        user: raw.user.clone().map(|name| User { name, or_nobody: raw.user_or_nobody }),
+        pid_file: raw.pid_file.as_deref().map(|path| directory.join(path)),
+    }
+}
+
 fn build_admin(
     source: &Source<'_>,
     admin: Option<&Spanned<String>>,
@@ -210,7 +292,35 @@ fn build_listener(source: &Source<'_>, raw: &Spanned<RawListener>) -> Result<Lis
         let expected = "a `certificate` and a `key`, a loopback address, or `plain_text_on_network = true`: passwords would be readable";
         return Err(source.error(&listener.bind, format_args!("`{bind}` without TLS"), expected));
     }
-    Ok(ListenerConfig { bind, tls })
+    let terms = ListenerConfig { tls, ..ListenerConfig::new(bind) };
+    listener::build_terms(source, listener, terms)
+}
+
+/// The rules of a listener: its own, if it has a key for them, with what it does not say taken from the first realm.
+fn build_realm(
+    source: &Source<'_>,
+    listener: &RawListener,
+    realms: &mut Vec<RealmConfig>,
+) -> Result<RealmId, ConfigError> {
+    let password_file = source.optional_file(listener.password_file.as_ref())?;
+    let acl_file = source.optional_file(listener.acl_file.as_ref())?;
+    let client_ids = listener.client_ids();
+    if password_file.is_none()
+        && acl_file.is_none()
+        && listener.allow_anonymous.is_none()
+        && client_ids.is_empty()
+    {
+        return Ok(RealmId::FIRST);
+    }
+    let shared = realms.first().cloned().unwrap_or_default();
+    realms.push(RealmConfig {
+        name: Some(listener.bind.get_ref().as_str().into()),
+        password_file: password_file.or(shared.password_file),
+        acl_file: acl_file.or(shared.acl_file),
+        allow_anonymous: listener.allow_anonymous.unwrap_or(shared.allow_anonymous),
+        client_ids: client_ids.build(source, &shared.client_ids)?,
+    });
+    Ok(RealmId::from_index(realms.len() - 1))
 }
 
 fn build_tls(source: &Source<'_>, raw: &RawListener) -> Result<Option<TlsConfig>, ConfigError> {
@@ -228,14 +338,16 @@ fn build_tls(source: &Source<'_>, raw: &RawListener) -> Result<Option<TlsConfig>
         return Err(source.error(required, "`require_certificate = true` without `ca`", expected));
     }
     Ok(Some(TlsConfig {
-        certificate: source.file(certificate)?,
-        key: source.file(key)?,
         ca: source.optional_file(raw.ca.as_ref())?,
-        require_certificate: require_certificate.is_some(),
+        client_certificate: match require_certificate {
+            Some(_) => ClientCertificate::Required,
+            None => ClientCertificate::NotAsked,
+        },
         versions: raw
             .tls_versions
             .as_ref()
             .map_or_else(|| Ok(TlsVersions::default()), |list| parse_versions(source, list))?,
+        ..TlsConfig::new(source.file(certificate)?, source.file(key)?)
     }))
 }
 

@@ -39,21 +39,20 @@ fn the_sample_has_every_key_with_its_default() {
     let config = load(&directory, &text).unwrap();
     let path = |name: &str| directory.path().join(name);
     let tls = TlsConfig {
-        certificate: path("pki/server.crt"),
-        key: path("pki/server.key"),
         ca: Some(path("pki/ca.crt")),
-        require_certificate: false,
-        versions: TlsVersions::default(),
+        ..TlsConfig::new(path("pki/server.crt"), path("pki/server.key"))
     };
     let expected = Config {
-        password_file: Some(path("passwd")),
-        acl_file: Some(path("acl")),
-        allow_anonymous: false,
+        realms: vec![RealmConfig {
+            password_file: Some(path("passwd")),
+            acl_file: Some(path("acl")),
+            ..RealmConfig::default()
+        }],
         admin: Some(ADMIN_DEFAULT),
         log: LogLevel::Info,
         listeners: vec![
-            ListenerConfig { bind: "0.0.0.0:8883".parse().unwrap(), tls: Some(tls) },
-            ListenerConfig { bind: "127.0.0.1:1883".parse().unwrap(), tls: None },
+            ListenerConfig { tls: Some(tls), ..ListenerConfig::new("0.0.0.0:8883".parse().unwrap()) },
+            ListenerConfig::new("127.0.0.1:1883".parse().unwrap()),
         ],
         limits: Limits::default(),
         delivery: DeliveryConfig {
@@ -66,6 +65,9 @@ fn the_sample_has_every_key_with_its_default() {
             directory: path("data"),
             accept_damage: false,
         },
+        clients: ClientsConfig::default(),
+        logging: LoggingConfig::default(),
+        process: ProcessConfig::default(),
     };
     assert_eq!(config, expected);
     for (key, default) in Limits::defaults() {
@@ -78,8 +80,14 @@ fn the_sample_has_every_key_with_its_default() {
 
 #[test]
 fn the_sample_users_and_rules_load() {
-    let access = Access::load(Some(&sample("passwd")), Some(&sample("acl")), false).unwrap();
-    let users = access.passwords.as_ref().unwrap().users().collect::<Vec<_>>();
+    let realm = RealmConfig {
+        password_file: Some(sample("passwd")),
+        acl_file: Some(sample("acl")),
+        ..RealmConfig::default()
+    };
+    let access = Access::load(&[realm]).unwrap();
+    let realm = access.realm(RealmId::FIRST);
+    let users = realm.passwords.as_ref().unwrap().users().collect::<Vec<_>>();
     assert_eq!(users, ["bridge", "sensor", "viewer"]);
     for (user, access_kind, topic, expected) in [
         ("sensor", crate::auth::AccessKind::Write, "sensors/a/b", true),
@@ -89,7 +97,7 @@ fn the_sample_users_and_rules_load() {
         ("bridge", crate::auth::AccessKind::Write, "anything", false),
         ("sensor", crate::auth::AccessKind::Read, "devices/sensor/x", true),
     ] {
-        let decision = access.acl.as_ref().unwrap().decide(Some(user), "c", access_kind, topic);
+        let decision = realm.acl.as_ref().unwrap().decide(Some(user), "c", access_kind, topic);
         assert_eq!(decision.allowed, expected, "{user} {topic}");
     }
 }
@@ -97,9 +105,32 @@ fn the_sample_users_and_rules_load() {
 #[test]
 fn the_shortest_file() {
     let config = load(&directory(), PLAIN).unwrap();
-    assert_eq!((config.password_file, config.acl_file, config.allow_anonymous), (None, None, false));
+    assert_eq!(config.realms, [RealmConfig::default()]);
     assert_eq!((config.admin, config.log), (Some(ADMIN_DEFAULT), LogLevel::Info));
     assert_eq!((config.listeners.len(), config.limits), (1, Limits::default()));
+}
+
+#[test]
+fn a_listener_with_rules_of_its_own_has_a_realm_of_its_own() {
+    let text = "password_file = \"passwd\"\nallow_anonymous = true\n\
+                [[listener]]\nbind = \"127.0.0.1:1\"\n\
+                [[listener]]\nbind = \"127.0.0.1:2\"\nacl_file = \"acl\"\nallow_anonymous = false\n\
+                allow_empty_client_ids = false\n";
+    let directory = directory();
+    let config = load(&directory, text).unwrap();
+    let (passwd, acl) = (directory.path().join("passwd"), directory.path().join("acl"));
+    let first =
+        RealmConfig { password_file: Some(passwd.clone()), allow_anonymous: true, ..RealmConfig::default() };
+    let second = RealmConfig {
+        name: Some("127.0.0.1:2".into()),
+        password_file: Some(passwd),
+        acl_file: Some(acl),
+        allow_anonymous: false,
+        client_ids: ClientIds { allow_empty: false, ..ClientIds::default() },
+    };
+    assert_eq!(config.realms, [first, second]);
+    let realms = config.listeners.iter().map(|listener| listener.realm).collect::<Vec<_>>();
+    assert_eq!(realms, [RealmId::FIRST, RealmId::from_index(1)]);
 }
 
 #[test]
@@ -110,15 +141,114 @@ fn values_arrive() {
                 ca = \"pki/ca.crt\"\nrequire_certificate = true\ntls_versions = [\"1.3\"]\n\
                 [limits]\nconnections = 5\nsession_expiry_max_seconds = 4294967295\npassword_checks = 3\n";
     let config = load(&directory(), text).unwrap();
-    assert_eq!((config.admin, config.log, config.allow_anonymous), (None, LogLevel::Debug, true));
+    assert_eq!((config.admin, config.log, config.realms[0].allow_anonymous), (None, LogLevel::Debug, true));
     assert_eq!(config.listeners[0].tls, None);
     let tls = config.listeners[1].tls.as_ref().unwrap();
-    assert!(tls.require_certificate && tls.ca.is_some());
+    assert_eq!((tls.client_certificate, tls.ca.is_some()), (ClientCertificate::Required, true));
     assert_eq!(tls.versions, TlsVersions { v1_2: false, v1_3: true });
     assert_eq!((config.limits.connections, config.limits.packet_bytes), (5, 2_000_000));
     assert_eq!(config.limits.authenticator().concurrent, 3);
     let network = format!("admin = \"0.0.0.0:1\"\nadmin_on_network = true\n{PLAIN}");
     assert_eq!(load(&directory(), &network).unwrap().admin, Some("0.0.0.0:1".parse().unwrap()));
+}
+
+#[test]
+fn values_about_clients_and_logs_arrive() {
+    let text = "user = \"nobody\"\nuser_or_nobody = true\npid_file = \"run/pid\"\nallow_empty_client_ids = false\n\
+                assigned_client_id_prefix = \"\"\nclient_id_prefixes = [\"a\"]\nuser_name_as_client_id = true\n\
+                [[listener]]\nbind = \"[::]:1\"\nplain_text_on_network = true\nprotocol = \"websocket\"\n\
+                origins = [\"http://a\"]\nconnections = 3\nmount_point = \"a/\"\nmaximum_qos = 1\n\
+                topic_alias_maximum = 0\nversions = [\"5.0\"]\nipv6_only = true\noptional = true\n\
+                interface = \"lo\"\n\
+                [clients]\nretain_available = false\nretained_expiry_seconds = 60\n\
+                refuse_long_keep_alive = true\nsys_interval_seconds = 10\n\
+                [logging]\ndestinations = [\"stdout\", \"syslog:local7\"]\nfile = \"log\"\n\
+                timestamp = \"%s\"\nconnection_messages = false\n";
+    let directory = directory();
+    let config = load(&directory, text).unwrap();
+    let seconds = |seconds| Some(Duration::from_secs(seconds));
+    assert_eq!(
+        config.process,
+        ProcessConfig {
+            user: Some(User { name: "nobody".into(), or_nobody: true }),
+            pid_file: Some(directory.path().join("run/pid")),
+        }
+    );
+    assert_eq!(
+        config.realms[0].client_ids,
+        ClientIds {
+            allow_empty: false,
+            assigned_prefix: "".into(),
+            prefixes: vec!["a".into()],
+            from_user_name: true,
+        }
+    );
+    assert_eq!(
+        config.listeners[0],
+        ListenerConfig {
+            ipv6_only: true,
+            optional: true,
+            interface: Some("lo".into()),
+            protocol: Protocol::WebSocket(WebSocketConfig { origins: vec!["http://a".into()] }),
+            connections_max: Some(3),
+            mount_point: Some("a/".into()),
+            maximum_qos: gaugeline_protocol::QoS::AtLeastOnce,
+            topic_alias_maximum: Some(0),
+            versions: vec![gaugeline_protocol::Version::V5],
+            ..ListenerConfig::new("[::]:1".parse().unwrap())
+        }
+    );
+    assert_eq!(
+        config.clients,
+        ClientsConfig {
+            retain_available: false,
+            retained_expiry: seconds(60),
+            refuse_long_keep_alive: true,
+            sys_interval: seconds(10),
+        }
+    );
+    assert_eq!(
+        config.logging,
+        LoggingConfig {
+            destinations: vec![
+                LogDestination::Stdout,
+                LogDestination::Syslog(SyslogFacility::Local(7)),
+                LogDestination::File(directory.path().join("log")),
+            ],
+            timestamp: LogTimestamp::Format("%s".into()),
+            connection_messages: false,
+        }
+    );
+}
+
+#[test]
+fn errors_of_clients_and_logs_have_a_line() {
+    let listener = |line: &str| format!("{PLAIN}{line}\n");
+    check_errors([
+        (listener("origins = []"), "broker.toml:3: found `origins`, expected it only beside `protocol"),
+        (listener("protocol = \"http\""), "broker.toml:3: found unknown variant `http`, expected `mqtt`"),
+        (listener("connections = 0"), "broker.toml:3: found 0, expected at least 1"),
+        (
+            listener("mount_point = \"a/#\""),
+            "broker.toml:3: found \"a/#\", expected the beginning of a topic",
+        ),
+        (listener("maximum_qos = 3"), "broker.toml:3: found 3, expected 0, 1 or 2"),
+        (listener("versions = []"), "broker.toml:3: found no version of MQTT, expected \"3.1\""),
+        (
+            listener("versions = [\"4\"]"),
+            "broker.toml:3: found \"4\", expected \"3.1\", \"3.1.1\" or \"5.0\"",
+        ),
+        (listener("ipv6_only = true"), "broker.toml:3: found `ipv6_only = true`, expected it only beside"),
+        (
+            listener("[clients]\nsys_interval_seconds = 65536"),
+            "broker.toml:4: found 65536, expected 0 to 65535",
+        ),
+        (listener("[logging]\ndestinations = [\"a\"]"), "broker.toml:4: found \"a\", expected \"stderr\""),
+        (
+            format!("assigned_client_id_prefix = \"{}\"\n{PLAIN}", "a".repeat(51)),
+            "broker.toml:1: found \"aaa",
+        ),
+    ]);
 }
 
 fn check_errors(cases: impl IntoIterator<Item = (String, &'static str)>) {
@@ -146,7 +276,7 @@ fn errors_have_a_line() {
         (format!("allow_anonymous = 1\n{PLAIN}"), "broker.toml:1: found integer `1`, expected a boolean"),
         (
             format!("log = \"loud\"\n{PLAIN}"),
-            "broker.toml:1: found unknown variant `loud`, expected one of `error`, `warn`",
+            "broker.toml:1: found unknown variant `loud`, expected one of `off`, `error`",
         ),
         ("a = \n".into(), "broker.toml:1: found "),
         (

@@ -12,15 +12,15 @@ use gaugeline_protocol::{
     session::{self, Negotiated, Session},
 };
 use tokio::{net::TcpStream, sync::watch};
-use tokio_rustls::TlsAcceptor;
 
 use super::{
     connection::{Arrival, Connection},
-    listener::Entrance,
+    listener::{Entrance, ListenerTerms},
     stream::Stream,
+    tls::LiveTls,
 };
 use crate::{
-    auth::Identity,
+    auth::{Identity, RealmId},
     clock,
     hub::Hub,
     log,
@@ -55,7 +55,7 @@ pub(super) async fn welcome(
     hub: Arc<Hub>,
     socket: TcpStream,
     address: SocketAddr,
-    tls: Option<TlsAcceptor>,
+    listener: Arc<ListenerTerms>,
     entrance: Entrance,
     mut closing: watch::Receiver<bool>,
 ) {
@@ -65,7 +65,7 @@ pub(super) async fn welcome(
             let refused = Refused::silently(RefusalReason::Shutdown, "the broker stops");
             refuse(&hub, None, None, address, &refused);
         }
-        () = let_in(Arc::clone(&hub), socket, address, tls, entrance) => {}
+        () = let_in(Arc::clone(&hub), socket, address, listener, entrance) => {}
     }
 }
 
@@ -73,12 +73,12 @@ async fn let_in(
     hub: Arc<Hub>,
     socket: TcpStream,
     address: SocketAddr,
-    tls: Option<TlsAcceptor>,
+    listener: Arc<ListenerTerms>,
     entrance: Entrance,
 ) {
     let limit = Duration::from_secs(hub.limits.connect_timeout_seconds);
     let started = clock::now();
-    let secured = tokio::time::timeout(limit, secure(&hub, socket, tls)).await;
+    let secured = tokio::time::timeout(limit, secure(&hub, socket, listener.tls.clone())).await;
     let mut stream = match secured {
         Ok(Ok(stream)) => stream,
         Ok(Err(refused)) => return refuse(&hub, None, None, address, &refused),
@@ -94,7 +94,7 @@ async fn let_in(
         }
         Err(_) => return refuse(&hub, None, None, address, &too_slow(limit)),
     };
-    match admit(&hub, &connect, address).await {
+    match admit(&hub, listener.realm, &connect, address).await {
         Ok(admitted) => enter(hub, stream, received, connect, admitted, entrance),
         Err(refused) => {
             let user = connect.user_name.as_deref();
@@ -125,9 +125,9 @@ async fn answer_refusal(stream: Stream, refused: &Refused) {
     tokio::time::timeout(REFUSAL_TIME_MAX, stream.finish(&out)).await.ok();
 }
 
-async fn secure(hub: &Hub, socket: TcpStream, tls: Option<TlsAcceptor>) -> Result<Stream, Refused> {
-    let Some(acceptor) = tls else { return Ok(Stream::Plain(socket)) };
-    match acceptor.accept(socket).await {
+async fn secure(hub: &Hub, socket: TcpStream, tls: Option<Arc<LiveTls>>) -> Result<Stream, Refused> {
+    let Some(tls) = tls else { return Ok(Stream::Plain(socket)) };
+    match tls.acceptor().accept(socket).await {
         Ok(stream) => Ok(Stream::Tls(Box::new(stream))),
         Err(error) => {
             hub.metrics.tls_handshake_failures.inc();
@@ -213,7 +213,12 @@ struct Admitted {
     found: Option<Box<Parked>>,
 }
 
-async fn admit(hub: &Hub, connect: &Connect, address: SocketAddr) -> Result<Admitted, Refused> {
+async fn admit(
+    hub: &Hub,
+    realm: RealmId,
+    connect: &Connect,
+    address: SocketAddr,
+) -> Result<Admitted, Refused> {
     let answered = |reason, counted, detail: String| Refused {
         detail,
         counted,
@@ -222,7 +227,7 @@ async fn admit(hub: &Hub, connect: &Connect, address: SocketAddr) -> Result<Admi
     let rules = hub.access.snapshot();
     let authenticated = hub
         .authenticator
-        .authenticate(connect.user_name.as_deref(), connect.password.as_deref())
+        .authenticate(realm, connect.user_name.as_deref(), connect.password.as_deref())
         .await
         .map_err(|refusal| {
             let counted = match refusal.reason() {
@@ -243,8 +248,9 @@ async fn admit(hub: &Hub, connect: &Connect, address: SocketAddr) -> Result<Admi
         let detail = "the limit of sessions is reached".to_owned();
         return Err(answered(ReasonCode::QuotaExceeded, RefusalReason::ServerBusy, detail));
     }
-    let identity = Identity { user: authenticated.user, client_id: negotiated.client_id.clone(), address };
-    let seat = Arc::new(Seat::of(identity.user.clone()));
+    let client_id = negotiated.client_id.clone();
+    let identity = Identity { realm, user: authenticated.user, client_id, address };
+    let seat = Arc::new(Seat::of(realm, identity.user.clone()));
     let found = match hub.registry.claim(&identity.client_id, &seat) {
         Claim::Free => None,
         Claim::Parked(parked) => Some(parked),
@@ -257,7 +263,7 @@ async fn admit(hub: &Hub, connect: &Connect, address: SocketAddr) -> Result<Admi
         },
     };
     // The rules may have changed while the password was checked: then nobody has told this connection yet.
-    if !hub.access.snapshot().still_admits(seat.user(), &rules) {
+    if !hub.access.snapshot().realm(realm).still_admits(seat.user(), rules.realm(realm)) {
         seat.vacate(ReasonCode::NotAuthorized);
     }
     Ok(Admitted { identity, negotiated, seat, found })
@@ -305,6 +311,7 @@ fn enter(
     if mailbox.is_persistent() {
         hub.store.append(Record::SessionOpened {
             session: mailbox.id(),
+            realm: hub.access.load().realm(identity.realm).name.clone(),
             client_id: identity.client_id.clone(),
             user: identity.user.clone(),
             expiry_seconds: session.negotiated().session_expiry_seconds,
@@ -339,6 +346,7 @@ fn start_session(
         Some(old) if !negotiated.clean_start && old.mailbox.identity().user == identity.user => {
             let Parked { mut session, mailbox, walks, .. } = *old;
             session.resume(negotiated, now);
+            hub.move_in(&mailbox, identity);
             return Started { session, mailbox, walks, present: true };
         }
         Some(old) => hub.end_session(*old, now),

@@ -14,10 +14,10 @@ use tokio::{
     net::{TcpListener, TcpSocket, TcpStream},
     sync::watch,
 };
-use tokio_rustls::TlsAcceptor;
 
-use super::handshake;
+use super::{handshake, tls::LiveTls};
 use crate::{
+    auth::RealmId,
     hub::Hub,
     log,
     metrics::{Metrics, RefusalReason},
@@ -28,21 +28,28 @@ const BACKLOG: u32 = 4096;
 /// How long to wait when the system has no more file descriptors: accepting fails at once until one is free.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(50);
 
+/// On which terms a listener takes clients.
+pub(crate) struct ListenerTerms {
+    pub(crate) tls: Option<Arc<LiveTls>>,
+    /// Whose rules hold for them.
+    pub(crate) realm: RealmId,
+}
+
 /// A bound socket.
 pub(crate) struct Listener {
     socket: TcpListener,
-    tls: Option<TlsAcceptor>,
+    terms: Arc<ListenerTerms>,
     address: SocketAddr,
 }
 
 impl Listener {
-    pub(crate) fn bind(address: SocketAddr, tls: Option<TlsAcceptor>) -> io::Result<Self> {
+    pub(crate) fn bind(address: SocketAddr, terms: ListenerTerms) -> io::Result<Self> {
         let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
         socket.set_reuseaddr(true)?;
         socket.bind(address)?;
         let socket = socket.listen(BACKLOG)?;
         let address = socket.local_addr()?;
-        Ok(Self { socket, tls, address })
+        Ok(Self { socket, terms: Arc::new(terms), address })
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
@@ -85,7 +92,7 @@ impl Listener {
         socket.set_nodelay(true).ok();
         let closing = doorman.closing.subscribe();
         let hub = Arc::clone(hub);
-        tokio::spawn(handshake::welcome(hub, socket, address, self.tls.clone(), entrance, closing));
+        tokio::spawn(handshake::welcome(hub, socket, address, Arc::clone(&self.terms), entrance, closing));
     }
 }
 

@@ -11,4 +11,4 @@ mod scratch;
 mod stream;
 pub mod tls;
 
-pub(crate) use listener::{Doorman, Listener};
+pub(crate) use listener::{Doorman, Listener, ListenerTerms};

@@ -16,6 +16,7 @@ use std::{
     task::Waker,
 };
 
+use arc_swap::{ArcSwap, Guard};
 use gaugeline_protocol::QoS;
 use parking_lot::Mutex;
 
@@ -38,7 +39,7 @@ pub struct Pushed {
 #[derive(Debug)]
 pub struct Mailbox {
     id: MailboxId,
-    identity: Identity,
+    identity: ArcSwap<Identity>,
     options: MailboxOptions,
     limits: MailboxLimits,
     total: Arc<QueueTotal>,
@@ -72,7 +73,7 @@ impl Mailbox {
     ) -> Self {
         Self {
             id,
-            identity,
+            identity: ArcSwap::from_pointee(identity),
             options,
             limits,
             total,
@@ -87,8 +88,13 @@ impl Mailbox {
     }
 
     /// Whose messages these are: read rights are decided on it.
-    pub fn identity(&self) -> &Identity {
-        &self.identity
+    pub fn identity(&self) -> Guard<Arc<Identity>> {
+        self.identity.load()
+    }
+
+    /// The client has come again, perhaps from elsewhere.
+    pub fn set_identity(&self, identity: Identity) {
+        self.identity.store(Arc::new(identity));
     }
 
     /// Whether messages above QoS 0 must outlive the connection.

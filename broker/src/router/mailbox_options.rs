@@ -49,6 +49,8 @@ pub enum Overflow {
     RejectNewest,
     /// It takes the place of the oldest ones, which are lost although they were acknowledged.
     DropOldest,
+    /// It is lost, although it is acknowledged: as by mosquitto, no subscriber can hold up a publisher.
+    DropNewest,
 }
 
 /// How much a mailbox holds, what its owner has taken out but not sent included.

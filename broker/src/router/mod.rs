@@ -115,7 +115,8 @@ impl Router {
 
     /// Everybody who gets the messages of a topic, as far as `access` lets them read it.
     pub fn targets(&self, topic: &str, access: &Access) -> Targets {
-        let may_read = |mailbox: &Mailbox| access.decide(mailbox.identity(), AccessKind::Read, topic).allowed;
+        let may_read =
+            |mailbox: &Mailbox| access.decide(&mailbox.identity(), AccessKind::Read, topic).allowed;
         let mut gather = Gather::new(may_read);
         for shard in [self.shard_of_topic(topic), &self.wildcard] {
             shard.subscriptions.read().matching(topic, |subscribers| gather.add(subscribers));

@@ -11,9 +11,13 @@ use std::{
 use gaugeline_protocol::ReasonCode;
 use parking_lot::Mutex;
 
+use crate::auth::RealmId;
+
 /// One for each connection. The connection looks at its verdict whenever it is woken.
 #[derive(Debug, Default)]
 pub struct Seat {
+    /// Under whose rules it came in.
+    realm: RealmId,
     /// Whose connection it is; `None` for an anonymous client.
     user: Option<Arc<str>>,
     /// The reason to end with, or 0.
@@ -24,8 +28,13 @@ pub struct Seat {
 
 impl Seat {
     /// A seat for a connection of this user.
-    pub fn of(user: Option<Arc<str>>) -> Self {
-        Self { user, ..Self::default() }
+    pub fn of(realm: RealmId, user: Option<Arc<str>>) -> Self {
+        Self { realm, user, ..Self::default() }
+    }
+
+    /// Under whose rules it came in.
+    pub fn realm(&self) -> RealmId {
+        self.realm
     }
 
     /// Whose connection it is.

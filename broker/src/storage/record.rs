@@ -18,6 +18,8 @@ pub enum Record {
         client_id: ClientId,
         /// The user that it belongs to.
         user: Option<Arc<str>>,
+        /// The name of the realm that it is in; `None` for the first one.
+        realm: Option<Arc<str>>,
         /// How long it outlives its connection, in seconds; `u32::MAX` is for ever.
         expiry_seconds: u32,
         /// What is published if the connection is lost, and by a crash of the broker it is.

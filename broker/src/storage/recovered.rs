@@ -28,6 +28,8 @@ pub struct RecoveredSession {
     pub client_id: ClientId,
     /// The user that it belongs to.
     pub user: Option<Arc<str>>,
+    /// The name of the realm that it is in; `None` for the first one.
+    pub realm: Option<Arc<str>>,
     /// How long it outlives its connection, in seconds; `u32::MAX` is for ever.
     pub expiry_seconds: u32,
     /// How its connection stood.

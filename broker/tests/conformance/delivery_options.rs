@@ -15,6 +15,7 @@ scenarios! {
         qos_0_messages_wait_only_for_those_named,
         the_qos_of_the_subscription_may_count,
         a_full_queue_may_drop_its_oldest_message,
+        a_full_queue_may_drop_the_newest_message,
         storage_is_told_what_was_dropped,
         qos_0_messages_that_wait_are_bounded_too,
     }
@@ -103,6 +104,33 @@ async fn a_full_queue_may_drop_its_oldest_message(version: Version) {
     assert_eq!(server.dropped(DropReason::QueueFull), 6);
     let mut client = Client::connect(&server, &kept(version, "a")).await;
     for payload in ["6", "7", "8", "9"] {
+        client.take(payload).await;
+    }
+    client.expect_silence().await;
+}
+
+/// As mosquitto: the message is acknowledged, and lost for the session whose queue is full, and only for that one.
+async fn a_full_queue_may_drop_the_newest_message(version: Version) {
+    let store = Arc::new(HeldStore::default());
+    store.set_open(true);
+    let server = Setup::new()
+        .store(Arc::clone(&store) as _)
+        .limits(|limits| limits.queue_messages = 4)
+        .delivery(|delivery| delivery.queue_overflow = Overflow::DropNewest)
+        .start()
+        .await;
+    absent(&server, version, "a").await;
+    let mut present = Client::join(&server, version, "b").await;
+    present.subscribe("t", QoS::AtLeastOnce).await;
+    let mut publisher = Client::join(&server, version, "p").await;
+    for number in 0..10 {
+        let reason = publisher.publish(QoS::AtLeastOnce, message("t", &number.to_string())).await;
+        assert_eq!(reason, ReasonCode::Success);
+        present.take(&number.to_string()).await;
+    }
+    assert_eq!(server.dropped(DropReason::QueueFull), 6);
+    let mut client = Client::connect(&server, &kept(version, "a")).await;
+    for payload in ["0", "1", "2", "3"] {
         client.take(payload).await;
     }
     client.expect_silence().await;

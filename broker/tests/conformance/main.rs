@@ -33,6 +33,7 @@ mod connecting;
 mod delivery_options;
 mod ending;
 mod expiry;
+mod fleet;
 mod flow;
 mod keep_alive;
 mod malformed;

@@ -6,7 +6,7 @@
 
 use gaugeline_broker::auth::{
     PasswordFile,
-    hash::{ITERATIONS_RANDOM_PASSWORD, PasswordHash, SaltLength},
+    hash::{Hashing, ITERATIONS_RANDOM_PASSWORD, PasswordHash, SaltLength},
 };
 
 use super::report::{Outcome, Report};
@@ -62,7 +62,7 @@ fn secret(report: &mut Report, user: &str) -> Result<String, Failure> {
 
 /// The hash of a random password, in the form that every mosquitto reads.
 fn hash(secret: &str) -> Result<PasswordHash, Failure> {
-    PasswordHash::create(secret.as_bytes(), ITERATIONS_RANDOM_PASSWORD, SaltLength::Twelve)
+    PasswordHash::create(secret.as_bytes(), Hashing::Pbkdf2(ITERATIONS_RANDOM_PASSWORD, SaltLength::Twelve))
         .map_err(|error| Failure::failed(format!("the system gives no random bytes: {error}")))
 }
 

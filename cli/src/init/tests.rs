@@ -8,7 +8,7 @@ use std::{
 };
 
 use gaugeline_broker::{
-    auth::{Access, AccessKind, Identity},
+    auth::{Access, AccessKind, Identity, RealmId},
     config::Config,
 };
 use gaugeline_protocol::ClientId;
@@ -263,11 +263,10 @@ fn the_broker_lets_each_user_do_its_part_and_no_more() {
     let root = tempfile::tempdir().unwrap();
     complete(root.path(), &[]).unwrap();
     let config = Config::load(&root.path().join(BROKER_CONFIG)).unwrap();
-    let access =
-        Access::load(config.password_file.as_deref(), config.acl_file.as_deref(), config.allow_anonymous)
-            .unwrap();
-    assert!(!access.allow_anonymous);
-    let passwords = access.passwords.as_ref().unwrap();
+    let access = Access::load(&config.realms).unwrap();
+    let realm = access.realm(RealmId::FIRST);
+    assert!(!realm.allow_anonymous);
+    let passwords = realm.passwords.as_ref().unwrap();
     assert_eq!(passwords.users().collect::<Vec<_>>(), [BRIDGE, SENSOR, VIEWER]);
     for user in [BRIDGE, SENSOR, VIEWER] {
         let secret = files::read_secret(&root.path().join(secret_file(user))).unwrap();
@@ -288,6 +287,7 @@ fn the_broker_lets_each_user_do_its_part_and_no_more() {
         (None, AccessKind::Write, [false; 4]),
     ] {
         let identity = Identity {
+            realm: RealmId::FIRST,
             user: user.map(Into::into),
             client_id: ClientId::new("client").unwrap(),
             address: "127.0.0.1:1".parse().unwrap(),

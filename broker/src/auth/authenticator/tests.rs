@@ -2,7 +2,10 @@ use std::{future::Future, num::NonZeroU32, path::Path, pin::pin, task::Poll};
 
 use super::*;
 use crate::{
-    auth::hash::{PasswordHash, SaltLength},
+    auth::{
+        Realm,
+        hash::{Hashing, PasswordHash, SaltLength},
+    },
     metrics::MetricsSource as _,
 };
 
@@ -10,12 +13,13 @@ const LIMITS: AuthenticatorLimits = AuthenticatorLimits { concurrent: 1, waiting
 
 fn passwords(password: &str) -> PasswordFile {
     let cheap = NonZeroU32::new(1).unwrap();
-    let hash = PasswordHash::create(password.as_bytes(), cheap, SaltLength::Twelve).unwrap();
+    let hash = PasswordHash::create(password.as_bytes(), Hashing::Pbkdf2(cheap, SaltLength::Twelve)).unwrap();
     PasswordFile::parse(Path::new("passwd"), format!("alice:{hash}\n")).unwrap()
 }
 
 fn access(password: Option<&str>, allow_anonymous: bool) -> Access {
-    Access { passwords: password.map(passwords), acl: None, allow_anonymous }
+    let passwords = password.map(passwords);
+    Access::new(vec![Realm { passwords, allow_anonymous, ..Realm::default() }])
 }
 
 fn authenticator(access: Access) -> (Authenticator, Arc<AccessHandle>, Arc<Metrics>) {
@@ -68,7 +72,7 @@ async fn who_may_connect() {
     ] {
         let (authenticator, ..) = authenticator(access(password_file, allow_anonymous));
         for _ in 0..2 {
-            let found = authenticator.authenticate(user, password.map(str::as_bytes)).await;
+            let found = authenticator.authenticate(RealmId::FIRST, user, password.map(str::as_bytes)).await;
             assert_eq!(cause(found), expected, "{password_file:?} {allow_anonymous} {user:?} {password:?}");
         }
     }
@@ -77,8 +81,8 @@ async fn who_may_connect() {
 #[tokio::test]
 async fn the_client_does_not_learn_why() {
     let (authenticator, _, metrics) = authenticator(access(Some("pw"), false));
-    let unknown = authenticator.authenticate(Some("eve"), Some(b"pw")).await.unwrap_err();
-    let wrong = authenticator.authenticate(Some("alice"), Some(b"x")).await.unwrap_err();
+    let unknown = authenticator.authenticate(RealmId::FIRST, Some("eve"), Some(b"pw")).await.unwrap_err();
+    let wrong = authenticator.authenticate(RealmId::FIRST, Some("alice"), Some(b"x")).await.unwrap_err();
     assert_eq!((unknown.reason(), wrong.reason()), (ReasonCode::NotAuthorized, ReasonCode::NotAuthorized));
     assert_eq!((unknown.to_string(), wrong.to_string()), ("unknown user".into(), "wrong password".into()));
     assert_eq!(hashes(&metrics), 2, "both cost one hash");
@@ -88,20 +92,56 @@ async fn the_client_does_not_learn_why() {
 async fn credentials_that_were_right_are_not_hashed_again() {
     let (authenticator, handle, metrics) = authenticator(access(Some("pw"), false));
     for _ in 0..10 {
-        authenticator.authenticate(Some("alice"), Some(b"pw")).await.unwrap();
+        authenticator.authenticate(RealmId::FIRST, Some("alice"), Some(b"pw")).await.unwrap();
     }
     assert_eq!(hashes(&metrics), 1);
     for _ in 0..3 {
-        authenticator.authenticate(Some("alice"), Some(b"wrong")).await.unwrap_err();
+        authenticator.authenticate(RealmId::FIRST, Some("alice"), Some(b"wrong")).await.unwrap_err();
     }
     assert_eq!(hashes(&metrics), 4, "wrong ones are");
 
     handle.swap(access(Some("changed"), false));
-    let refused = authenticator.authenticate(Some("alice"), Some(b"pw")).await;
+    let refused = authenticator.authenticate(RealmId::FIRST, Some("alice"), Some(b"pw")).await;
     assert_eq!(cause(refused), Err(RefusalCause::WrongPassword));
     handle.swap(Access::default());
-    let refused = authenticator.authenticate(Some("alice"), Some(b"pw")).await;
+    let refused = authenticator.authenticate(RealmId::FIRST, Some("alice"), Some(b"pw")).await;
     assert_eq!(cause(refused), Err(RefusalCause::NoPasswordFile));
+}
+
+#[tokio::test]
+async fn what_is_remembered_is_forgotten_with_the_users_line_alone() {
+    let line = |user: &str, password: &str| {
+        let passwords = passwords(password);
+        let (_, hash) = passwords.find("alice").unwrap();
+        format!("{user}:{hash}\n")
+    };
+    let access = |lines: &[&str]| {
+        let passwords = PasswordFile::parse(Path::new("passwd"), lines.concat()).unwrap();
+        Access::new(vec![Realm { passwords: Some(passwords), ..Realm::default() }])
+    };
+    let (alice, bob) = (line("alice", "a"), line("bob", "b"));
+    let (authenticator, handle, metrics) = authenticator(access(&[&alice, &bob]));
+    let log_in = async |user: &str, password: &str| {
+        cause(authenticator.authenticate(RealmId::FIRST, Some(user), Some(password.as_bytes())).await)
+    };
+    log_in("alice", "a").await.unwrap();
+    log_in("bob", "b").await.unwrap();
+    assert_eq!(hashes(&metrics), 2);
+
+    // The same password with a new salt is another line.
+    handle.swap(access(&["# new\n", &line("alice", "a"), &bob]));
+    log_in("bob", "b").await.unwrap();
+    assert_eq!(hashes(&metrics), 2, "the line of bob is the same");
+    log_in("alice", "a").await.unwrap();
+    assert_eq!(hashes(&metrics), 3);
+
+    handle.swap(access(&[&line("alice", "new"), &bob]));
+    assert_eq!(log_in("alice", "a").await, Err(RefusalCause::WrongPassword));
+    handle.swap(access(&[&bob]));
+    assert_eq!(log_in("alice", "a").await, Err(RefusalCause::UnknownUser));
+    assert_eq!(hashes(&metrics), 5);
+    log_in("bob", "b").await.unwrap();
+    assert_eq!(hashes(&metrics), 5);
 }
 
 async fn is_pending<F: Future + Unpin>(future: &mut F) -> bool {
@@ -112,17 +152,17 @@ async fn is_pending<F: Future + Unpin>(future: &mut F) -> bool {
 async fn waiting_is_bounded_and_the_storm_of_one_user_costs_one_hash() {
     let (authenticator, _, metrics) = authenticator(access(Some("pw"), false));
     let running = authenticator.running.clone().acquire_owned().await.unwrap();
-    let mut first = Box::pin(authenticator.authenticate(Some("alice"), Some(b"pw")));
-    let mut second = Box::pin(authenticator.authenticate(Some("alice"), Some(b"pw")));
+    let mut first = Box::pin(authenticator.authenticate(RealmId::FIRST, Some("alice"), Some(b"pw")));
+    let mut second = Box::pin(authenticator.authenticate(RealmId::FIRST, Some("alice"), Some(b"pw")));
     assert!(is_pending(&mut first).await && is_pending(&mut second).await);
-    let third = authenticator.authenticate(Some("alice"), Some(b"pw")).await.unwrap_err();
+    let third = authenticator.authenticate(RealmId::FIRST, Some("alice"), Some(b"pw")).await.unwrap_err();
     assert_eq!((third.cause, third.reason()), (RefusalCause::Busy, ReasonCode::ServerBusy));
 
     drop(running);
     first.await.unwrap();
     second.await.unwrap();
     assert_eq!(hashes(&metrics), 1);
-    authenticator.authenticate(Some("alice"), Some(b"pw")).await.unwrap();
+    authenticator.authenticate(RealmId::FIRST, Some("alice"), Some(b"pw")).await.unwrap();
 }
 
 #[tokio::test]
@@ -130,9 +170,9 @@ async fn a_client_that_hangs_up_gives_up_its_place() {
     let (authenticator, ..) = authenticator(access(Some("pw"), false));
     let running = authenticator.running.clone().acquire_owned().await.unwrap();
     for _ in 0..10 {
-        let mut waiting = Box::pin(authenticator.authenticate(Some("alice"), Some(b"pw")));
+        let mut waiting = Box::pin(authenticator.authenticate(RealmId::FIRST, Some("alice"), Some(b"pw")));
         assert!(is_pending(&mut waiting).await);
     }
     drop(running);
-    authenticator.authenticate(Some("alice"), Some(b"pw")).await.unwrap();
+    authenticator.authenticate(RealmId::FIRST, Some("alice"), Some(b"pw")).await.unwrap();
 }

@@ -1,7 +1,10 @@
+use std::num::NonZeroU32;
+
 use super::*;
+use crate::auth::hash::SaltLength;
 
 /// Cheap, for tests only.
-const CHEAP: Hashing = Hashing { iterations: NonZeroU32::new(1).unwrap(), salt_length: SaltLength::Twelve };
+const CHEAP: Hashing = Hashing::Pbkdf2(NonZeroU32::new(1).unwrap(), SaltLength::Twelve);
 
 struct Directory(tempfile::TempDir);
 
@@ -111,12 +114,32 @@ fn upgrade_hashes_plain_text_and_nothing_else() {
 }
 
 #[test]
+fn upgrade_takes_passwords_as_bytes_and_keeps_the_order() {
+    let directory = Directory::new();
+    let plain = (0..50).map(|n| format!("user{n}:secret{n}\r\n")).collect::<String>();
+    let path = directory.file(&[plain.as_bytes(), b"latin:\t caf\xe9 \x0b\n"].concat());
+    let mut editor = PasswordEditor::open(&path).unwrap();
+    assert_eq!(editor.upgrade(CHEAP).unwrap(), 51);
+    editor.save().unwrap();
+    let file = PasswordFile::load(&path).unwrap();
+    assert!(file.verify("latin", b"caf\xe9"));
+    let users = file.users().map(str::to_owned).collect::<Vec<_>>();
+    for (n, user) in users.iter().take(50).enumerate() {
+        assert_eq!(*user, format!("user{n}"));
+        assert!(file.verify(user, format!("secret{n}").as_bytes()), "{user}");
+    }
+    assert!(!format!("{editor:?}").contains("user0"));
+}
+
+#[test]
 fn upgrade_refuses_what_is_neither_hash_nor_password() {
     let directory = Directory::new();
     for (content, expected) in [
         ("a:b\nc:\n", "passwd:2: found no user name or no password"),
         ("a:b\n:\n", "passwd:2: found no user name or no password"),
+        ("a:b\0c\n", "passwd:1: found a NUL byte in a password"),
         ("a:$6$damaged\n", "passwd:1: found an incomplete hash"),
+        ("a:$argon2id$v=19$m=1$x\n", "passwd:1: found a damaged argon2id hash"),
         ("a:$7$0$x$y\n", "passwd:1: found an iteration count"),
     ] {
         let path = directory.file(content.as_bytes());

@@ -1,12 +1,25 @@
 use std::{
     fs,
     io::{Read as _, Write as _},
+    os::unix::fs::PermissionsExt as _,
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
 };
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
-use rustls::{ClientConfig, ClientConnection, HandshakeKind, ProtocolVersion, ServerConnection};
+use rustls::{
+    ClientConfig, ClientConnection, HandshakeKind, ProtocolVersion, RootCertStore, ServerConfig,
+    ServerConnection,
+    crypto::ring,
+    pki_types::{CertificateDer, PrivateKeyDer, UnixTime, pem::PemObject as _},
+};
 
 use super::*;
+use crate::file_error::FileError;
+
+/// A moment in 2027.
+const NOW: UnixTime = UnixTime::since_unix_epoch(Duration::from_secs(1_800_000_000));
 
 /// A root, a server and a client below it, and a second root, in PEM files.
 struct Pki {
@@ -25,7 +38,10 @@ fn root(name: &str) -> CertifiedIssuer<'static, KeyPair> {
 impl Pki {
     fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let write = |name: &str, text: String| fs::write(directory.path().join(name), text).unwrap();
+        let write = |name: &str, text: String| {
+            fs::write(directory.path().join(name), text).unwrap();
+            fs::set_permissions(directory.path().join(name), fs::Permissions::from_mode(0o600)).unwrap();
+        };
         let (ca, other) = (root("ours"), root("theirs"));
         write("ca.crt", ca.pem());
         let key = KeyPair::generate().unwrap();
@@ -47,11 +63,8 @@ impl Pki {
 
     fn tls(&self) -> TlsConfig {
         TlsConfig {
-            certificate: self.path("server.crt"),
-            key: self.path("server.key"),
             ca: Some(self.path("ca.crt")),
-            require_certificate: false,
-            versions: TlsVersions::default(),
+            ..TlsConfig::new(self.path("server.crt"), self.path("server.key"))
         }
     }
 
@@ -77,6 +90,15 @@ impl Pki {
         config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
         Arc::new(config)
     }
+}
+
+/// What a start makes of the files.
+fn server_config(tls: &TlsConfig) -> Result<Arc<ServerConfig>, FileError> {
+    prepare(tls, NOW, None).map(|prepared| Arc::clone(&prepared.material.server))
+}
+
+fn asking(require_certificate: bool) -> ClientCertificate {
+    if require_certificate { ClientCertificate::Required } else { ClientCertificate::NotAsked }
 }
 
 /// Runs a handshake in memory and one byte each way, so that tickets arrive.
@@ -134,7 +156,7 @@ fn sessions_resume_with_tickets_and_only_with_the_same_configuration() {
     let pki = Pki::new();
     for versions in [ONLY_1_2, ONLY_1_3] {
         for require_certificate in [false, true] {
-            let tls = TlsConfig { require_certificate, ..pki.tls() };
+            let tls = TlsConfig { client_certificate: asking(require_certificate), ..pki.tls() };
             let server = server_config(&tls).unwrap();
             let client = pki.client(versions, Some(&pki.client), &[]);
             let kind = |server| handshake(server, &client).unwrap().1.handshake_kind().unwrap();
@@ -156,7 +178,8 @@ fn client_certificates() {
             (false, None, true),
             (false, Some(&pki.stranger), true),
         ] {
-            let config = server_config(&TlsConfig { require_certificate, ..pki.tls() }).unwrap();
+            let tls = TlsConfig { client_certificate: asking(require_certificate), ..pki.tls() };
+            let config = server_config(&tls).unwrap();
             let found = handshake(&config, &pki.client(versions, identity, &[]));
             assert_eq!(found.is_ok(), expected, "{versions:?} {require_certificate} {identity:?}");
             if let Ok((_, server)) = found {
@@ -187,6 +210,7 @@ fn errors_name_the_file_at_fault() {
     let base = pki.tls();
     let text = |name: &str, content: &str| {
         fs::write(pki.path(name), content).unwrap();
+        fs::set_permissions(pki.path(name), fs::Permissions::from_mode(0o600)).unwrap();
         pki.path(name)
     };
     let damaged = text("damaged.pem", "-----BEGIN CERTIFICATE-----\nMIIB\n");
@@ -194,7 +218,7 @@ fn errors_name_the_file_at_fault() {
     let bad_key = text("bad.key", "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n");
     let encrypted =
         text("enc.key", "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n");
-    let required = |ca: PathBuf| TlsConfig { ca: Some(ca), require_certificate: true, ..base.clone() };
+    let required = |ca: PathBuf| TlsConfig { ca: Some(ca), client_certificate: asking(true), ..base.clone() };
     for (tls, file, expected) in [
         (
             TlsConfig { key: pki.path("other.key"), ..base.clone() },
@@ -220,7 +244,7 @@ fn errors_name_the_file_at_fault() {
         (required(nonsense), "nonsense.pem", "found a certificate that cannot be a root"),
         (required(pki.path("none")), "none", "cannot be read: No such file"),
         (
-            TlsConfig { ca: None, require_certificate: true, ..base.clone() },
+            TlsConfig { ca: None, client_certificate: asking(true), ..base.clone() },
             "server.crt",
             "found `require_certificate` without `ca`",
         ),

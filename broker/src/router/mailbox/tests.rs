@@ -44,7 +44,12 @@ fn operation() -> impl Strategy<Value = Operation> {
 
 fn identity() -> Identity {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
-    Identity { user: None, client_id: ClientId::new("a").unwrap(), address }
+    Identity {
+        realm: crate::auth::RealmId::FIRST,
+        user: None,
+        client_id: ClientId::new("a").unwrap(),
+        address,
+    }
 }
 
 /// A mailbox, its owner, and a naive list of what should be in it.

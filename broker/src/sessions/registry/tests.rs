@@ -35,7 +35,12 @@ fn session(number: u64) -> Box<Parked> {
         topic_alias_maximum: 0,
         request_problem_information: true,
     };
-    let identity = Identity { user: None, client_id, address: SocketAddr::from((Ipv4Addr::LOCALHOST, 1)) };
+    let identity = Identity {
+        realm: crate::auth::RealmId::FIRST,
+        user: None,
+        client_id,
+        address: SocketAddr::from((Ipv4Addr::LOCALHOST, 1)),
+    };
     let limits = MailboxLimits { stall_bytes: 1, bytes: 1, messages: 1 };
     let total = Arc::new(QueueTotal::new(1));
     let options = MailboxOptions { persistent: true, ..MailboxOptions::default() };

@@ -2,7 +2,7 @@
 //!
 //! | Kind | Content |
 //! |---|---|
-//! | 1 session opened | session, client id, user?, expiry seconds, connection |
+//! | 1 session opened | session, client id, user?, expiry seconds, connection, realm at the end unless it is the first |
 //! | 2 session parked | session, connection |
 //! | 3 session ended | session |
 //! | 4 subscribed | session, filter, options, id? |
@@ -15,7 +15,7 @@
 //! | 12 retained | message |
 //! | 13 retained removed | topic |
 //! | 14 kept message | retained flag, message, receivers each with packet id and order if it was sent |
-//! | 15 kept session | as 1, then subscriptions, packet ids received at QoS 2, orders and packet ids of open exchanges |
+//! | 15 kept session | as 1, then subscriptions, packet ids received at QoS 2, orders and packet ids of open exchanges, realm |
 //!
 //! A message is flags (QoS, expires, has a publisher, known), its stamp, and unless it is known already (its body is in
 //! the log, and kept): the expiry in nanoseconds since 1970, the publisher, the lengths of topic, properties and
@@ -29,8 +29,8 @@ use gaugeline_protocol::QoS;
 use super::{
     anchor::Anchor,
     fields::{
-        Fields, Malformed, put_bytes, put_connection, put_option, put_packet_id, put_receiver, put_session,
-        put_stamp, put_subscription, put_user, put_varint, put_will,
+        Fields, Malformed, put_bytes, put_connection, put_option, put_packet_id, put_realm, put_receiver,
+        put_session, put_stamp, put_subscription, put_user, put_varint, put_will,
     },
     state::{Change, Kept, KeptMessage, KeptSession, Owner, Sent, Session, State, Waiting},
 };
@@ -71,7 +71,7 @@ impl Encoder<'_> {
     pub(super) fn record(&mut self, record: &Record, state: &State) {
         let start = self.start(kind_of(record));
         match record {
-            Record::SessionOpened { session, client_id, user, expiry_seconds, will } => {
+            Record::SessionOpened { session, client_id, user, realm, expiry_seconds, will } => {
                 put_session(self.out, *session);
                 put_bytes(self.out, client_id.as_str().as_bytes());
                 put_user(self.out, user.as_ref());
@@ -80,6 +80,7 @@ impl Encoder<'_> {
                 if let Some(will) = will {
                     put_will(self.out, will);
                 }
+                put_realm(self.out, realm.as_ref());
             }
             Record::SessionParked { session, expires_at, will } => {
                 put_session(self.out, *session);
@@ -169,6 +170,7 @@ impl Encoder<'_> {
             put_varint(encoder.out, sent.order);
             put_packet_id(encoder.out, sent.packet_id);
         });
+        put_realm(self.out, owner.realm.as_ref());
         self.finish(start);
     }
 
@@ -277,6 +279,7 @@ impl<'a> Decoder<'a> {
                 user: fields.user()?,
                 expiry_seconds: fields.small()?,
                 will: if fields.flag()? { Some(fields.will()?) } else { None },
+                realm: fields.realm()?,
             },
             SESSION_PARKED => {
                 let session = fields.session()?;
@@ -363,21 +366,23 @@ impl<'a> Decoder<'a> {
     }
 
     fn kept_session(&self, fields: &mut Fields<'a>) -> Result<Change, Malformed> {
-        Ok(Change::KeptSession(Box::new(KeptSession {
-            session: fields.session()?,
-            owner: Owner {
-                client_id: fields.client_id()?,
-                user: fields.user()?,
-                expiry_seconds: fields.small()?,
-                connection: fields.connection()?,
-            },
-            subscriptions: fields.list(Fields::subscription)?,
-            received: fields.list(Fields::packet_id)?,
-            releasing: fields.list(|fields| {
-                let order = fields.varint()?;
-                Ok(Sent { packet_id: fields.packet_id()?, order })
-            })?,
-        })))
+        let session = fields.session()?;
+        let owner = Owner {
+            client_id: fields.client_id()?,
+            user: fields.user()?,
+            expiry_seconds: fields.small()?,
+            connection: fields.connection()?,
+            realm: None,
+        };
+        let subscriptions = fields.list(Fields::subscription)?;
+        let received = fields.list(Fields::packet_id)?;
+        let releasing = fields.list(|fields| {
+            let order = fields.varint()?;
+            Ok(Sent { packet_id: fields.packet_id()?, order })
+        })?;
+        let owner = Owner { realm: fields.realm()?, ..owner };
+        let kept = KeptSession { session, owner, subscriptions, received, releasing };
+        Ok(Change::KeptSession(Box::new(kept)))
     }
 }
 

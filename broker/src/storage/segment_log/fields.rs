@@ -58,6 +58,13 @@ pub(super) fn put_user(out: &mut Vec<u8>, user: Option<&Arc<str>>) {
     }
 }
 
+/// The last field of its record. The first realm has no name and takes no byte.
+pub(super) fn put_realm(out: &mut Vec<u8>, realm: Option<&Arc<str>>) {
+    if let Some(realm) = realm {
+        put_bytes(out, realm.as_bytes());
+    }
+}
+
 pub(super) fn put_will(out: &mut Vec<u8>, will: &Will) {
     put_bytes(out, will.topic.as_str().as_bytes());
     put_bytes(out, &will.payload);
@@ -189,6 +196,11 @@ impl<'a> Fields<'a> {
 
     pub(super) fn client_id(&mut self) -> Result<ClientId, Malformed> {
         ClientId::new(self.text()?).ok_or(Malformed)
+    }
+
+    /// The last field of its record, if it is there.
+    pub(super) fn realm(&mut self) -> Result<Option<Arc<str>>, Malformed> {
+        if self.0.is_empty() { Ok(None) } else { Ok(Some(self.text()?.into())) }
     }
 
     pub(super) fn user(&mut self) -> Result<Option<Arc<str>>, Malformed> {

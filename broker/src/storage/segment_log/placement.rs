@@ -195,7 +195,8 @@ impl Owner {
         };
         let will =
             will.map_or(0, |will| will.topic.as_str().len() + will.payload.len() + will.properties.len());
-        let texts = self.client_id.as_str().len() + self.user.as_ref().map_or(0, |user| user.len());
+        let texts = [&self.user, &self.realm].into_iter().flatten();
+        let texts = self.client_id.as_str().len() + texts.map(|text| text.len()).sum::<usize>();
         (will + texts) as u64
     }
 }

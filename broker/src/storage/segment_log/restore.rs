@@ -105,6 +105,7 @@ impl Found {
             session: id,
             client_id: owner.client_id,
             user: owner.user,
+            realm: owner.realm,
             expiry_seconds: owner.expiry_seconds,
             connection: owner.connection,
             subscriptions: session

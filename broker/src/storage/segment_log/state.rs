@@ -98,6 +98,7 @@ pub(super) struct Session {
 pub(super) struct Owner {
     pub(super) client_id: ClientId,
     pub(super) user: Option<Arc<str>>,
+    pub(super) realm: Option<Arc<str>>,
     pub(super) expiry_seconds: u32,
     pub(super) connection: LastConnection,
 }
@@ -183,9 +184,9 @@ impl State {
     /// Applies a record.
     pub(super) fn apply(&mut self, record: Record) {
         match record {
-            Record::SessionOpened { session, client_id, user, expiry_seconds, will } => {
+            Record::SessionOpened { session, client_id, user, realm, expiry_seconds, will } => {
                 let connection = LastConnection::Open { will };
-                self.open(session, Owner { client_id, user, expiry_seconds, connection });
+                self.open(session, Owner { client_id, user, realm, expiry_seconds, connection });
             }
             Record::SessionParked { session, expires_at, will } => self.park(session, expires_at, will),
             Record::SessionEnded { session } => self.end(session),

@@ -1,8 +1,8 @@
 //! Certificates for a test, and clients that use them.
 
-use std::{fs, path::PathBuf, sync::Arc};
+use std::{fs, os::unix::fs::PermissionsExt as _, path::PathBuf, sync::Arc};
 
-use gaugeline_broker::config::{TlsConfig, TlsVersions};
+use gaugeline_broker::config::{ClientCertificate, TlsConfig};
 use gaugeline_protocol::{Version, packet::Connect};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustls::{
@@ -45,6 +45,7 @@ impl Pki {
         {
             fs::write(files.path().join(name), text).unwrap();
         }
+        fs::set_permissions(files.path().join("server.key"), fs::Permissions::from_mode(0o600)).unwrap();
         Self {
             ca: ours.der().clone(),
             stranger: theirs.der().clone(),
@@ -57,11 +58,12 @@ impl Pki {
     /// What a listener needs.
     pub(crate) fn server(&self, require_certificate: bool) -> TlsConfig {
         TlsConfig {
-            certificate: self.path("server.crt"),
-            key: self.path("server.key"),
             ca: Some(self.path("ca.crt")),
-            require_certificate,
-            versions: TlsVersions::default(),
+            client_certificate: match require_certificate {
+                true => ClientCertificate::Required,
+                false => ClientCertificate::NotAsked,
+            },
+            ..TlsConfig::new(self.path("server.crt"), self.path("server.key"))
         }
     }
 

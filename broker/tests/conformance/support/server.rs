@@ -11,11 +11,12 @@ use gaugeline_broker::{
     Broker,
     admin::Readiness,
     auth::{
-        hash::SaltLength,
-        password_edit::{Hashing, PasswordEditor},
+        hash::{Hashing, SaltLength},
+        password_edit::PasswordEditor,
     },
     config::{
-        Config, DeliveryConfig, Limits, ListenerConfig, LogLevel, Persistence, PersistenceConfig, TlsConfig,
+        ClientsConfig, Config, DeliveryConfig, Limits, ListenerConfig, LogLevel, LoggingConfig, Persistence,
+        PersistenceConfig, ProcessConfig, RealmConfig, TlsConfig,
     },
     metrics::{CloseReason, DropReason, Metrics, QosLabel, RefusalReason},
     storage::{MemoryStore, Recovered, Store},
@@ -38,19 +39,16 @@ pub(crate) struct Server {
 }
 
 /// Passwords in tests protect nothing.
-const HASHING: Hashing =
-    Hashing { iterations: NonZeroU32::new(10).unwrap(), salt_length: SaltLength::Twelve };
+const HASHING: Hashing = Hashing::Pbkdf2(NonZeroU32::new(10).unwrap(), SaltLength::Twelve);
 
 impl Setup {
     pub(crate) fn new() -> Self {
         let bind = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let config = Config {
-            password_file: None,
-            acl_file: None,
-            allow_anonymous: true,
+            realms: vec![RealmConfig { allow_anonymous: true, ..RealmConfig::default() }],
             admin: None,
             log: LogLevel::Info,
-            listeners: vec![ListenerConfig { bind, tls: None }],
+            listeners: vec![ListenerConfig::new(bind)],
             limits: Limits::default(),
             delivery: DeliveryConfig::default(),
             persistence: PersistenceConfig {
@@ -58,6 +56,9 @@ impl Setup {
                 directory: PathBuf::new(),
                 accept_damage: false,
             },
+            clients: ClientsConfig::default(),
+            logging: LoggingConfig::default(),
+            process: ProcessConfig::default(),
         };
         Self { config, store: Arc::new(MemoryStore), files: tempfile::tempdir().unwrap() }
     }
@@ -90,15 +91,24 @@ impl Setup {
             file.set(user, password.as_bytes(), HASHING).unwrap();
         }
         file.save().unwrap();
-        self.config.password_file = Some(path);
-        self.config.allow_anonymous = false;
+        self.config.realms[0].password_file = Some(path);
+        self.config.realms[0].allow_anonymous = false;
+        self
+    }
+
+    /// Only the users of this password file may connect.
+    pub(crate) fn password_file(mut self, text: &str) -> Self {
+        let path = self.files.path().join("passwd");
+        std::fs::write(&path, text).unwrap();
+        self.config.realms[0].password_file = Some(path);
+        self.config.realms[0].allow_anonymous = false;
         self
     }
 
     pub(crate) fn acl(mut self, text: &str) -> Self {
         let path = self.files.path().join("acl");
         std::fs::write(&path, text).unwrap();
-        self.config.acl_file = Some(path);
+        self.config.realms[0].acl_file = Some(path);
         self
     }
 

@@ -43,6 +43,7 @@ fn everything_about_a_session_comes_back() {
         assert_eq!(found.session, session(3));
         assert_eq!(found.client_id.as_str(), "client 3");
         assert_eq!(found.user.as_deref(), Some("user"));
+        assert_eq!(found.realm.as_deref(), Some("127.0.0.1:1884"));
         assert_eq!(found.expiry_seconds, 3600);
         assert!(matches!(found.connection, LastConnection::Open { will: None }));
         assert_eq!(found.subscriptions, [(filter.clone(), subscription)]);

@@ -59,6 +59,7 @@ fn opened(number: u64) -> Record {
         session: session(number),
         client_id: ClientId::new(&format!("client {number}")).unwrap(),
         user: Some("user".into()),
+        realm: Some("127.0.0.1:1884".into()),
         expiry_seconds: 3600,
         will: None,
     }

@@ -1,0 +1,136 @@
+//! A realm: one set of rules, and the listeners that it holds for.
+//!
+//! Usually there is one, for all listeners. A listener with a password file or an ACL file of its own makes another, as
+//! mosquitto's `per_listener_settings` does.
+
+use std::{path::PathBuf, sync::Arc};
+
+use gaugeline_protocol::TopicFilter;
+
+use super::{Acl, Decision, Identity, PasswordFile, acl, acl::AccessKind};
+use crate::{config::ClientIds, file_error::FileError};
+
+/// Which realm: its place in the configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+pub struct RealmId(u16);
+
+impl RealmId {
+    /// The realm of listeners that have no rules of their own.
+    pub const FIRST: Self = Self(0);
+    /// No realm: nobody may connect, nothing is allowed. For sessions whose realm is no longer configured.
+    pub const NONE: Self = Self(u16::MAX);
+
+    /// The realm at this place in the configuration.
+    pub fn from_index(index: usize) -> Self {
+        u16::try_from(index).map_or(Self::NONE, Self)
+    }
+
+    pub(super) fn index(self) -> usize {
+        self.0.into()
+    }
+}
+
+/// Where the rules of a realm come from.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct RealmConfig {
+    /// What sessions that are kept call it; `None` for the first one. The address of its listener.
+    pub name: Option<Arc<str>>,
+    /// Users and password hashes in mosquitto's format. `None`: only anonymous clients, if they are allowed.
+    pub password_file: Option<PathBuf>,
+    /// Who may read and write what, in mosquitto's format. `None`: everybody who may connect may do everything.
+    pub acl_file: Option<PathBuf>,
+    /// Whether clients without a user name may connect; without a password file, whether any client may.
+    pub allow_anonymous: bool,
+    /// Which client identifiers are taken.
+    pub client_ids: ClientIds,
+}
+
+/// One set of rules, loaded.
+#[derive(Debug, Default)]
+pub struct Realm {
+    /// See [`RealmConfig::name`].
+    pub name: Option<Arc<str>>,
+    /// `None`: no password file is configured.
+    pub passwords: Option<PasswordFile>,
+    /// `None`: no ACL file is configured, so everything is allowed except what no client may do.
+    pub acl: Option<Acl>,
+    /// Whether a client without a user name may connect; without a password file, whether any client may.
+    pub allow_anonymous: bool,
+    /// Which client identifiers are taken.
+    pub client_ids: ClientIds,
+}
+
+impl Realm {
+    /// Reads the files that are configured.
+    ///
+    /// # Errors
+    /// The first mistake in them.
+    pub fn load(config: &RealmConfig) -> Result<Self, FileError> {
+        Ok(Self {
+            name: config.name.clone(),
+            passwords: config.password_file.as_deref().map(PasswordFile::load).transpose()?,
+            acl: config.acl_file.as_deref().map(Acl::load).transpose()?,
+            allow_anonymous: config.allow_anonymous,
+            client_ids: config.client_ids.clone(),
+        })
+    }
+
+    /// A realm that lets nobody in and allows nothing.
+    pub(super) fn closed() -> Self {
+        Self { acl: Some(Acl::default()), ..Self::default() }
+    }
+
+    /// Whether a client may publish to or receive from a topic.
+    pub fn decide(&self, identity: &Identity, access: AccessKind, topic: &str) -> Decision {
+        match &self.acl {
+            Some(acl) => acl.decide(identity.user.as_deref(), identity.client_id.as_str(), access, topic),
+            None => Decision { allowed: acl::builtin_allows(access, topic), line: None },
+        }
+    }
+
+    /// `false` only if no topic that matches the filter could be read.
+    pub fn may_subscribe(&self, identity: &Identity, filter: &TopicFilter) -> bool {
+        let (user, client_id) = (identity.user.as_deref(), identity.client_id.as_str());
+        self.acl.as_ref().is_none_or(|acl| acl.may_subscribe(user, client_id, filter))
+    }
+
+    /// Whether someone who came in as `user` under the rules `before` would come in now, as far as can be told without
+    /// the password: the user is still there, with the same hash; or there is no user, and that is still allowed.
+    pub fn still_admits(&self, user: Option<&str>, before: &Self) -> bool {
+        let Some(user) = user else { return self.allow_anonymous };
+        let hash =
+            |realm: &Self| realm.passwords.as_ref().map(|file| file.find(user).map(|(_, hash)| hash.clone()));
+        match (hash(self), hash(before)) {
+            (None, _) => self.allow_anonymous,
+            (Some(now), Some(then)) => now.is_some() && now == then,
+            (Some(now), None) => now.is_some(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::auth::Access;
+
+    #[test]
+    fn a_realm_that_is_not_there_allows_nothing() {
+        let open = Realm { allow_anonymous: true, ..Realm::default() };
+        let access = Access::new(vec![open]);
+        let client_id = gaugeline_protocol::ClientId::new("c").unwrap();
+        for (realm, allowed) in
+            [(RealmId::FIRST, true), (RealmId::from_index(1), false), (RealmId::NONE, false)]
+        {
+            let identity = Identity {
+                realm,
+                user: None,
+                client_id: client_id.clone(),
+                address: ([127, 0, 0, 1], 1).into(),
+            };
+            for kind in [AccessKind::Read, AccessKind::Write] {
+                assert_eq!(access.decide(&identity, kind, "a").allowed, allowed, "{realm:?}");
+            }
+            assert_eq!(access.realm(realm).allow_anonymous, allowed);
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! One address that clients connect to, and on which terms.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use gaugeline_protocol::{QoS, Version};
+
+use super::{RealmId, TlsConfig};
+
+/// One address that clients connect to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListenerConfig {
+    /// The address. Port 0 lets the system choose. `[::]` is every address of this machine, those of IPv4 too; also where
+    /// there is no IPv6.
+    pub bind: SocketAddr,
+    /// Whether `[::]` is every address of IPv6 alone.
+    pub ipv6_only: bool,
+    /// Whether the broker starts without this listener where the machine does not have the address.
+    pub optional: bool,
+    /// The network interface that clients must come through. `None`: any.
+    pub interface: Option<Arc<str>>,
+    /// How MQTT is carried. Default: as it is.
+    pub protocol: Protocol,
+    /// `None`: plain TCP, on loopback unless the file says `plain_text_on_network = true`.
+    pub tls: Option<TlsConfig>,
+    /// Whose rules hold for its clients.
+    pub realm: RealmId,
+    /// Connections at the same time. `None`: only the limit for all listeners together holds.
+    pub connections_max: Option<usize>,
+    /// Stands before every topic that its clients publish and subscribe to, and is taken off again when a message is
+    /// delivered to them. mosquitto's `mount_point`.
+    pub mount_point: Option<Arc<str>>,
+    /// The highest QoS at which its clients may publish, told to MQTT 5 clients as Maximum QoS.
+    pub maximum_qos: QoS,
+    /// Topic aliases that its clients may use. `None`: the limit `topic_alias_maximum`.
+    pub topic_alias_maximum: Option<u16>,
+    /// The versions of MQTT that it speaks.
+    pub versions: Vec<Version>,
+}
+
+/// How MQTT is carried.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Protocol {
+    /// Directly over TCP or TLS.
+    #[default]
+    Mqtt,
+    /// In binary frames of a WebSocket [RFC 6455; MQTT 5.0, section 6].
+    WebSocket(WebSocketConfig),
+}
+
+/// On which terms a listener speaks WebSocket.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct WebSocketConfig {
+    /// The pages, by their origin, whose scripts may connect; programs that are no browsers send none. Empty: all.
+    pub origins: Vec<String>,
+}
+
+impl ListenerConfig {
+    /// Plain TCP, under the rules of the first realm.
+    pub fn new(bind: SocketAddr) -> Self {
+        Self {
+            bind,
+            ipv6_only: false,
+            optional: false,
+            interface: None,
+            protocol: Protocol::Mqtt,
+            tls: None,
+            realm: RealmId::FIRST,
+            connections_max: None,
+            mount_point: None,
+            maximum_qos: QoS::ExactlyOnce,
+            topic_alias_maximum: None,
+            versions: vec![Version::V31, Version::V311, Version::V5],
+        }
+    }
+}

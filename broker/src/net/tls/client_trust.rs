@@ -1,0 +1,183 @@
+//! Which client certificates are good: their authorities, their revocation, and the certificates of version 1 that
+//! OpenSSL accepts and webpki does not.
+
+use rustls::{
+    CertificateError, DigitallySignedStruct, DistinguishedName, Error, SignatureScheme,
+    client::danger::HandshakeSignatureValid,
+    crypto::{WebPkiSupportedAlgorithms, verify_tls13_signature_with_raw_key},
+    pki_types::{CertificateDer, SubjectPublicKeyInfoDer, UnixTime},
+    server::danger::{ClientCertVerified, ClientCertVerifier},
+};
+use std::sync::Arc;
+use x509_parser::oid_registry::{OID_PKCS1_SHA1WITHRSA, OID_SHA1_WITH_RSA};
+
+use super::{
+    facts::{self, Facts, parse, seconds},
+    revocation::Revocations,
+};
+
+/// Decides on client certificates.
+#[derive(Debug)]
+pub(crate) struct ClientTrust {
+    /// Chain, time and usage of certificates of version 3.
+    chains: Arc<dyn ClientCertVerifier>,
+    authorities: Vec<CertificateDer<'static>>,
+    revocations: Option<Revocations>,
+    algorithms: WebPkiSupportedAlgorithms,
+}
+
+impl ClientTrust {
+    pub(super) fn new(
+        chains: Arc<dyn ClientCertVerifier>,
+        authorities: Vec<CertificateDer<'static>>,
+        revocations: Option<Revocations>,
+        algorithms: WebPkiSupportedAlgorithms,
+    ) -> Self {
+        Self { chains, authorities, revocations, algorithms }
+    }
+
+    /// The lists, if there are any.
+    pub(super) fn revocations(&self) -> Option<&Revocations> {
+        self.revocations.as_ref()
+    }
+
+    /// The authorities that client certificates must lead to.
+    pub(super) fn authorities(&self) -> &[CertificateDer<'static>] {
+        &self.authorities
+    }
+
+    /// Whether a certificate that was good at `verified_at` still leads to an authority and is not revoked. That it has
+    /// ended since, or that a list is out of date, ends no connection.
+    pub(super) fn still_trusts(&self, chain: &[CertificateDer<'_>], verified_at: UnixTime) -> bool {
+        let Some((leaf, intermediates)) = chain.split_first() else { return false };
+        let Some(facts) = Facts::of(leaf) else { return false };
+        let revoked = self.revocations.as_ref().is_some_and(|lists| lists.revokes(&facts, intermediates));
+        !revoked && self.verify_chain(leaf, &facts, intermediates, verified_at).is_ok()
+    }
+
+    fn verify_chain(
+        &self,
+        leaf: &CertificateDer<'_>,
+        facts: &Facts,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<(), Error> {
+        if facts.is_version_1 {
+            return self.verify_version_1(leaf, facts, now);
+        }
+        self.chains.verify_client_cert(leaf, intermediates, now).map(|_| ())
+    }
+
+    /// Such a certificate has no extensions: there is nothing that could limit its use. It must be signed by one of our
+    /// authorities itself.
+    fn verify_version_1(&self, leaf: &CertificateDer<'_>, facts: &Facts, now: UnixTime) -> Result<(), Error> {
+        let now = seconds(now);
+        if now < facts.not_before {
+            return Err(CertificateError::NotValidYet.into());
+        }
+        if now > facts.not_after {
+            return Err(CertificateError::Expired.into());
+        }
+        let weak = parse(leaf).is_none_or(|parsed| {
+            let algorithm = &parsed.signature_algorithm.algorithm;
+            [OID_PKCS1_SHA1WITHRSA, OID_SHA1_WITH_RSA].contains(algorithm)
+        });
+        if !weak && self.authorities.iter().any(|authority| facts::is_issued_by(leaf, authority)) {
+            return Ok(());
+        }
+        Err(CertificateError::UnknownIssuer.into())
+    }
+}
+
+impl ClientCertVerifier for ClientTrust {
+    fn offer_client_auth(&self) -> bool {
+        true
+    }
+
+    fn client_auth_mandatory(&self) -> bool {
+        self.chains.client_auth_mandatory()
+    }
+
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        self.chains.root_hint_subjects()
+    }
+
+    fn verify_client_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<ClientCertVerified, Error> {
+        let facts = Facts::of(end_entity).ok_or(CertificateError::BadEncoding)?;
+        self.verify_chain(end_entity, &facts, intermediates, now)?;
+        if let Some(revocations) = &self.revocations {
+            revocations.check(&facts, intermediates, now)?;
+        }
+        Ok(ClientCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let Some(facts) = Facts::of(certificate).filter(|facts| facts.is_version_1) else {
+            return self.chains.verify_tls12_signature(message, certificate, signed);
+        };
+        let (algorithm, key) = public_key(certificate, &facts).ok_or(CertificateError::BadEncoding)?;
+        let of_scheme = self.algorithms.mapping.iter().find(|(scheme, _)| *scheme == signed.scheme);
+        let verified = of_scheme.is_some_and(|(_, algorithms)| {
+            algorithms
+                .iter()
+                .filter(|candidate| candidate.public_key_alg_id().as_ref() == algorithm)
+                .any(|candidate| candidate.verify_signature(&key, message, signed.signature()).is_ok())
+        });
+        if verified {
+            return Ok(HandshakeSignatureValid::assertion());
+        }
+        Err(CertificateError::BadSignature.into())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let Some(facts) = Facts::of(certificate).filter(|facts| facts.is_version_1) else {
+            return self.chains.verify_tls13_signature(message, certificate, signed);
+        };
+        let key = SubjectPublicKeyInfoDer::from(facts.public_key.as_slice());
+        verify_tls13_signature_with_raw_key(message, &key, signed, &self.algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.algorithms.supported_schemes()
+    }
+}
+
+/// The algorithm of a public key, as [`rustls::pki_types::AlgorithmIdentifier`] holds it, and the key itself.
+fn public_key(certificate: &CertificateDer<'_>, facts: &Facts) -> Option<(Vec<u8>, Vec<u8>)> {
+    let key = parse(certificate)?.public_key().subject_public_key.data.to_vec();
+    let algorithm = der_content(der_content(&facts.public_key)?)?;
+    Some((algorithm.to_vec(), key))
+}
+
+/// What is inside the DER value that `bytes` begin with.
+fn der_content(bytes: &[u8]) -> Option<&[u8]> {
+    let (first, rest) = bytes.get(1..)?.split_first()?;
+    let (length, rest) = match *first {
+        short @ 0..=0x7f => (usize::from(short), rest),
+        long => {
+            let (digits, rest) = rest.split_at_checked(usize::from(long & 0x7f))?;
+            (
+                digits
+                    .iter()
+                    .try_fold(0_usize, |sum, digit| Some(sum.checked_mul(256)? + usize::from(*digit)))?,
+                rest,
+            )
+        }
+    };
+    rest.get(..length)
+}

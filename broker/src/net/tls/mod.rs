@@ -1,0 +1,28 @@
+//! The TLS side of a listener: from PEM files to a rustls configuration that can be replaced while it is in use.
+//!
+//! [`prepare`] reads and checks everything; [`LiveTls::install`] makes it what the next handshake uses. Connections that
+//! are there stay. Nothing here watches files or decides when to reload.
+//!
+//! Session tickets are stateless and on for both versions: a reconnecting client skips the expensive half of the
+//! handshake, and the broker keeps nothing for it. Their keys live in the configuration: installing other files ends
+//! the resumption of sessions from before, so that nobody comes back past a new list of revoked certificates.
+
+mod certificate_file;
+mod ciphers;
+mod client_trust;
+mod config;
+mod facts;
+mod live;
+mod pem_file;
+mod prepare;
+mod revocation;
+
+pub use self::{
+    ciphers::Ciphers,
+    config::{Application, ClientCertificate, ReadableKey, TlsConfig, TlsVersions},
+    live::{LiveTls, PeerCertificate},
+    prepare::{Prepared, Validity, prepare},
+};
+
+#[cfg(test)]
+mod tests;

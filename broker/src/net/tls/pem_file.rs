@@ -1,0 +1,123 @@
+//! PEM files with certificates, keys and revocation lists, and who may read them.
+
+use std::{
+    fs::{self, File},
+    io::Read as _,
+    os::unix::fs::MetadataExt as _,
+    path::Path,
+};
+
+use rustls::pki_types::{
+    CertificateDer, CertificateRevocationListDer, PrivateKeyDer,
+    pem::{self, PemObject},
+};
+use zeroize::Zeroizing;
+
+use super::config::ReadableKey;
+use crate::file_error::FileError;
+
+/// Nobody has a file of certificates this large; a device or a log given by mistake ends here.
+const FILE_BYTES_MAX: u64 = 64 * 1024 * 1024;
+
+/// All certificates of a file; at least one.
+pub(super) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, FileError> {
+    objects(path, "certificate", "certificates in PEM, the server's own first")
+}
+
+/// All revocation lists of a file; at least one.
+pub(super) fn revocation_lists(path: &Path) -> Result<Vec<CertificateRevocationListDer<'static>>, FileError> {
+    objects(path, "revocation list", "certificate revocation lists in PEM (BEGIN X509 CRL)")
+}
+
+fn objects<T: PemObject>(path: &Path, noun: &str, expected: &str) -> Result<Vec<T>, FileError> {
+    let bytes = read(path)?;
+    let found = T::pem_slice_iter(&bytes).collect::<Result<Vec<_>, _>>();
+    let found = found.map_err(|error| damaged(path, &error, expected))?;
+    if found.is_empty() {
+        return Err(FileError::whole(path, format_args!("no {noun}"), expected));
+    }
+    Ok(found)
+}
+
+/// The certificates of all files in a directory. What is not a certificate is left out, as OpenSSL does it, which looks
+/// for certain names only; what looks like one and cannot be read is told.
+pub(super) fn certificates_in(
+    directory: &Path,
+) -> Result<(Vec<CertificateDer<'static>>, Vec<FileError>), FileError> {
+    let (mut found, mut notes) = (Vec::new(), Vec::new());
+    let entries = fs::read_dir(directory).map_err(|error| FileError::unreadable(directory, &error))?;
+    let mut paths = Vec::new();
+    for entry in entries {
+        paths.push(entry.map_err(|error| FileError::unreadable(directory, &error))?.path());
+    }
+    paths.sort();
+    for path in paths.iter().filter(|path| path.is_file()) {
+        let Ok(bytes) = read(path) else { continue };
+        for certificate in CertificateDer::pem_slice_iter(&bytes) {
+            match certificate {
+                // The same certificate often has several names there.
+                Ok(certificate) if found.contains(&certificate) => {}
+                Ok(certificate) => found.push(certificate),
+                Err(error) => {
+                    notes.push(damaged(path, &error, "certificates in PEM"));
+                    break;
+                }
+            }
+        }
+    }
+    Ok((found, notes))
+}
+
+/// The private key of a file, and what there is to say about who can read it.
+pub(super) fn private_key(
+    path: &Path,
+    readable: ReadableKey,
+) -> Result<(PrivateKeyDer<'static>, Option<FileError>), FileError> {
+    let note = match (exposure(path)?, readable) {
+        (Some(error), ReadableKey::Refused) => return Err(error),
+        (note, _) => note,
+    };
+    let expected = "the private key of the certificate in PEM, not encrypted";
+    let bytes = Zeroizing::new(read(path)?);
+    let key = PrivateKeyDer::from_pem_slice(&bytes).map_err(|error| match error {
+        pem::Error::NoItemsFound => FileError::whole(path, "no private key", expected),
+        error => damaged(path, &error, expected),
+    })?;
+    Ok((key, note))
+}
+
+/// Whether users can read or write the file who should not: everybody, or a group that is neither root's nor ours.
+///
+/// A group that this process is in was given the file on purpose: Debian's `ssl-cert`, a `fsGroup` in Kubernetes.
+fn exposure(path: &Path) -> Result<Option<FileError>, FileError> {
+    let found = fs::metadata(path).map_err(|error| FileError::unreadable(path, &error))?;
+    let mode = found.mode();
+    let who = if mode & 0o006 != 0 {
+        "everybody".to_owned()
+    } else if mode & 0o060 != 0 && !is_trusted_group(found.gid()) {
+        format!("group {}, which is neither root's nor one of this process,", found.gid())
+    } else {
+        return Ok(None);
+    };
+    let found = format_args!("a private key that {who} can read or change (mode {:04o})", mode & 0o7777);
+    let expected = "mode 0600, or 0640 and a group of this process (`chmod 600`; for a secret in Kubernetes \
+                    `defaultMode: 0440` and an `fsGroup`), or `allow_readable_key = true`";
+    Ok(Some(FileError::whole(path, found, expected)))
+}
+
+fn is_trusted_group(group: u32) -> bool {
+    group == 0
+        || group == rustix::process::getegid().as_raw()
+        || rustix::process::getgroups().is_ok_and(|groups| groups.iter().any(|own| own.as_raw() == group))
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, FileError> {
+    let unreadable = |error| FileError::unreadable(path, &error);
+    let mut bytes = Vec::new();
+    File::open(path).map_err(unreadable)?.take(FILE_BYTES_MAX).read_to_end(&mut bytes).map_err(unreadable)?;
+    Ok(bytes)
+}
+
+fn damaged(path: &Path, error: &pem::Error, expected: &str) -> FileError {
+    FileError::whole(path, format_args!("damaged PEM ({error})"), expected)
+}
