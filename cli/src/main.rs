@@ -6,6 +6,7 @@ mod broker;
 mod check;
 mod client;
 mod clock;
+mod credentials;
 mod failure;
 mod files;
 mod files_open;
@@ -45,6 +46,7 @@ enum Command {
     Bridge(bridge::Arguments),
     Check(check::Arguments),
     Health(health::Arguments),
+    Credentials(credentials::Arguments),
     Passwd(passwd::Arguments),
     Pub(Box<publish::Arguments>),
     Sub(Box<subscribe::Arguments>),
@@ -63,6 +65,7 @@ fn main() -> ExitCode {
         Command::Init(arguments) => init::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
         Command::Health(arguments) => health::run(&arguments),
+        Command::Credentials(arguments) => credentials::run(&arguments),
         Command::Passwd(arguments) => passwd::run(&arguments),
         Command::Pub(arguments) => run_client(&logging, publish::run(&arguments)),
         Command::Sub(arguments) => run_client(&logging, subscribe::run(&arguments)),

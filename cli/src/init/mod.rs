@@ -14,7 +14,8 @@ mod tests;
 
 use std::path::{Path, PathBuf};
 
-pub(crate) use accounts::{SENSOR, VIEWER, secret_file};
+pub(crate) use accounts::{BRIDGE, SENSOR, VIEWER, secret_file};
+pub(crate) use influxdb::secrets;
 pub(crate) use pki::{CA_CERTIFICATE, HostName};
 use report::Outcome;
 pub(crate) use report::Report;
