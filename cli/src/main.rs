@@ -1,5 +1,6 @@
 //! The program `gaugeline`: parses the command line and hands over to one module per subcommand.
 
+mod acl;
 mod bench;
 mod bridge;
 mod broker;
@@ -15,6 +16,7 @@ mod init;
 mod logging;
 mod output;
 mod passwd;
+mod pki;
 mod publish;
 mod random;
 mod secret;
@@ -48,6 +50,8 @@ enum Command {
     Health(health::Arguments),
     Credentials(credentials::Arguments),
     Passwd(passwd::Arguments),
+    Acl(acl::Arguments),
+    Pki(pki::Arguments),
     Pub(Box<publish::Arguments>),
     Sub(Box<subscribe::Arguments>),
     Bench(Box<bench::Options>),
@@ -67,6 +71,11 @@ fn main() -> ExitCode {
         Command::Health(arguments) => health::run(&arguments),
         Command::Credentials(arguments) => credentials::run(&arguments),
         Command::Passwd(arguments) => passwd::run(&arguments),
+        Command::Acl(arguments) => match acl::run(&arguments) {
+            Ok(false) => return ExitCode::FAILURE,
+            answer => answer.map(drop),
+        },
+        Command::Pki(arguments) => pki::run(&arguments),
         Command::Pub(arguments) => run_client(&logging, publish::run(&arguments)),
         Command::Sub(arguments) => run_client(&logging, subscribe::run(&arguments)),
     };

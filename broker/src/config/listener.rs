@@ -4,7 +4,7 @@ use std::{net::SocketAddr, sync::Arc};
 
 use gaugeline_protocol::{QoS, Version};
 
-use super::{RealmId, TlsConfig};
+use super::{Application, ClientIdRule, IdentitySource, RealmId, TlsConfig};
 
 /// One address that clients connect to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,6 +24,11 @@ pub struct ListenerConfig {
     pub tls: Option<TlsConfig>,
     /// Whose rules hold for its clients.
     pub realm: RealmId,
+    /// Where its clients have their user names from. With a certificate as the source, `tls` asks for one; a client
+    /// without one, if that is allowed, logs in with a password.
+    pub identity: IdentitySource,
+    /// Which client identifiers its users may have.
+    pub client_id_rule: ClientIdRule,
     /// Connections at the same time. `None`: only the limit for all listeners together holds.
     pub connections_max: Option<usize>,
     /// Stands before every topic that its clients publish and subscribe to, and is taken off again when a message is
@@ -47,11 +52,34 @@ pub enum Protocol {
     WebSocket(WebSocketConfig),
 }
 
+impl Protocol {
+    /// What clients ask for by name in TLS: [`TlsConfig::application`] of such a listener.
+    pub fn application(&self) -> Application {
+        match self {
+            Self::Mqtt => Application::Mqtt,
+            Self::WebSocket(_) => Application::WebSocket,
+        }
+    }
+}
+
 /// On which terms a listener speaks WebSocket.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WebSocketConfig {
     /// The pages, by their origin, whose scripts may connect; programs that are no browsers send none. Empty: all.
     pub origins: Vec<String>,
+    /// How long the request that opens a WebSocket may be, in bytes.
+    pub header_bytes_max: usize,
+}
+
+impl WebSocketConfig {
+    /// Room for the cookies that browsers send along, which nobody reads here.
+    pub const HEADER_BYTES_DEFAULT: usize = 8192;
+}
+
+impl Default for WebSocketConfig {
+    fn default() -> Self {
+        Self { origins: Vec::new(), header_bytes_max: Self::HEADER_BYTES_DEFAULT }
+    }
 }
 
 impl ListenerConfig {
@@ -65,6 +93,8 @@ impl ListenerConfig {
             protocol: Protocol::Mqtt,
             tls: None,
             realm: RealmId::FIRST,
+            identity: IdentitySource::Password,
+            client_id_rule: ClientIdRule::Any,
             connections_max: None,
             mount_point: None,
             maximum_qos: QoS::ExactlyOnce,

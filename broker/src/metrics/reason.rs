@@ -76,6 +76,10 @@ reasons! {
         MalformedConnect = "malformed_connect",
         /// The TLS handshake failed.
         TlsHandshake = "tls_handshake",
+        /// The request did not open a WebSocket.
+        WebSocketHandshake = "websocket_handshake",
+        /// The script of a page that is not among the origins of a WebSocket listener.
+        Origin = "origin",
         /// A version other than 3.1, 3.1.1 and 5.0.
         ProtocolVersion = "protocol_version",
         /// A client identifier that is not allowed.

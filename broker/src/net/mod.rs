@@ -1,4 +1,4 @@
-//! Sockets: listeners, TLS, the handshake of a connection, and the connection itself, which is one task with one
+//! Sockets: listeners, TLS, WebSocket, the handshake of a connection, and the connection itself, which is one task with one
 //! hand-written poll.
 
 mod connection;
@@ -10,5 +10,6 @@ mod outgoing;
 mod scratch;
 mod stream;
 pub mod tls;
+mod websocket;
 
 pub(crate) use listener::{Doorman, Listener, ListenerTerms};

@@ -49,4 +49,5 @@ mod support;
 mod takeover;
 mod tls;
 mod topic_alias;
+mod websocket;
 mod wills;

@@ -3,7 +3,7 @@
 use gaugeline_protocol::{QoS, TopicName, Version};
 
 use super::{RawListener, Source};
-use crate::config::{ConfigError, ListenerConfig, Protocol, WebSocketConfig};
+use crate::config::{ConfigError, ListenerConfig, Protocol, TlsConfig, WebSocketConfig};
 
 /// The protocols by their names.
 #[derive(serde::Deserialize, Clone, Copy, PartialEq, Eq, Default)]
@@ -26,11 +26,14 @@ pub(super) fn build_terms(
         let expected = "it only beside an address such as `[::]:1883`";
         return Err(source.error(only, "`ipv6_only = true`", expected));
     }
+    let protocol = build_protocol(source, raw)?;
+    let application = protocol.application();
     Ok(ListenerConfig {
+        tls: listener.tls.map(|tls| TlsConfig { application, ..tls }),
         ipv6_only: raw.ipv6_only.as_ref().is_some_and(|only| *only.get_ref()),
         optional: raw.optional,
         interface: raw.interface.as_deref().map(Into::into),
-        protocol: build_protocol(source, raw)?,
+        protocol,
         connections_max: build_connections(source, raw)?,
         mount_point: build_mount_point(source, raw)?,
         maximum_qos: build_qos(source, raw)?,
@@ -48,7 +51,7 @@ fn build_protocol(source: &Source<'_>, raw: &RawListener) -> Result<Protocol, Co
         }
         (RawProtocol::WebSocket, origins) => {
             let origins = origins.as_ref().map(|origins| origins.get_ref().clone()).unwrap_or_default();
-            Ok(Protocol::WebSocket(WebSocketConfig { origins }))
+            Ok(Protocol::WebSocket(WebSocketConfig { origins, ..WebSocketConfig::default() }))
         }
     }
 }

@@ -6,6 +6,7 @@ mod log;
 mod pki;
 mod server;
 mod store;
+pub(crate) mod websocket;
 
 use std::{future::Future, num::NonZeroU16, time::Duration};
 
