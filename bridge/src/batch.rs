@@ -38,6 +38,8 @@ pub(crate) struct Batch {
     rejected: Vec<(Source, Rejection)>,
     /// Messages without a payload: they say nothing, and only clear what was retained.
     skipped: usize,
+    /// How often its lines were said in other types.
+    conversions: u32,
     first_at: Option<Instant>,
     /// When the first message was received, by the broker's clock, in nanoseconds since 1970.
     first_received: Option<i64>,
@@ -137,6 +139,27 @@ impl Batch {
         };
         let range: Range<usize> = start..self.lines.get(at).map_or(start, |entry| entry.end);
         self.body.get(range).unwrap_or_default()
+    }
+
+    /// A batch of some of the messages, with other lines.
+    pub(crate) fn converted(&self, lines: &[(usize, Vec<u8>)]) -> Self {
+        let mut batch = Self { conversions: self.conversions + 1, ..Self::default() };
+        for (at, line) in lines {
+            let Some(origin) = self.origin(*at) else { continue };
+            let start = batch.sources.len();
+            batch.sources.extend_from_slice(origin.topic.as_bytes());
+            let topic_end = batch.sources.len();
+            batch.sources.extend_from_slice(origin.payload);
+            batch.body.extend_from_slice(line);
+            let source = Source { start, topic_end, end: batch.sources.len() };
+            batch.lines.push(Entry { end: batch.body.len(), source });
+        }
+        batch
+    }
+
+    /// How often its lines were said in other types.
+    pub(crate) fn conversions(&self) -> u32 {
+        self.conversions
     }
 
     /// The message that a line came from.

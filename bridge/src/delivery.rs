@@ -6,7 +6,7 @@
 //! and a line that breaks the server again and again is found by halving (the poison breaker) - but no line is given
 //! up for an answer that does not speak of lines unless the server takes another one at that moment (the canary).
 
-use std::{sync::Arc, time::Duration};
+use std::{pin::Pin, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 
@@ -18,7 +18,7 @@ use crate::{
     metrics::Metrics,
     retry::Backoff,
     sink::{
-        Sink,
+        Sink, convert,
         isolate::{self, Resolution},
         verdict::{Held, Refusal, Transient, Verdict},
     },
@@ -90,6 +90,11 @@ impl Delivery {
             }
             tokio::time::sleep(backoff.next(None)).await;
         }
+    }
+
+    /// A write within a write, as deep as lines can be converted: a future that holds itself has to be boxed.
+    fn write_within(&self, batch: Batch) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        Box::pin(async move { self.write(&batch).await })
     }
 
     async fn write(&self, batch: &Batch) {
@@ -204,10 +209,15 @@ impl Delivery {
             return Next::Again;
         }
         self.status.working(Part::Sink, clock::now());
-        let Resolution { dead, again } = isolate::resolve(batch, &group.lines, refusal);
-        self.bury_lines(batch, &dead).await;
+        let Resolution { mut dead, again } = isolate::resolve(batch, &group.lines, refusal);
         if refusal.rest_written && again.is_empty() {
             self.metrics.lines_written.inc_by((group.lines.len() - dead.len()) as u64);
+        }
+        let converted = convert::take_convertible(batch, &mut dead);
+        self.bury_lines(batch, &dead).await;
+        if !converted.is_empty() {
+            self.metrics.count_converted(converted.len() as u64);
+            self.write_within(batch.converted(&converted)).await;
         }
         groups(again, 0)
     }

@@ -186,6 +186,10 @@ impl Metrics {
         self.failed_writes.get_or_create(&ReasonLabel { reason }).inc();
     }
 
+    pub(crate) fn count_converted(&self, count: u64) {
+        self.repairs.get_or_create(&ReasonLabel { reason: "converted" }).inc_by(count);
+    }
+
     pub(crate) fn count_repairs(&self, repairs: Repairs) {
         for (reason, count) in [
             ("renamed", repairs.renamed),
