@@ -147,3 +147,46 @@ fn a_prepared_server_gets_points() {
     }
     up.terminate().successful();
 }
+
+#[test]
+fn a_server_with_a_certificate_of_its_own_authority_is_prepared() {
+    // Any authority will do: one that `init` makes.
+    let theirs = Home::new();
+    let http = format!(
+        "https-enabled = true\nhttps-certificate = \"{}\"\nhttps-private-key = \"{}\"\n",
+        theirs.argument("pki/server.crt"),
+        theirs.argument("pki/server.key")
+    );
+    let Some(mut influxd) = Influxd::stopped(&http) else { return };
+    let (home, ca) = (Home::empty(), theirs.argument("pki/ca.crt"));
+    let (directory, url) = (home.argument(""), format!("https://localhost:{}", influxd.port()));
+    influxd.launch();
+    gaugeline(&["init", &directory, "--influxdb", &url, "--influxdb-ca", &ca]).successful();
+    assert!(home.read("bridge.toml").contains(&format!("ca = \"{ca}\"")), "{}", home.read("bridge.toml"));
+    gaugeline(&["check", "-c", &home.argument("bridge.toml")]).successful();
+    let stranger = Home::empty();
+    let refused =
+        gaugeline(&["init", &stranger.argument(""), "--influxdb", &url, "--wait", "0"]).with_code(1);
+    assert!(refused.stderr.contains("certificate"), "{}", refused.stderr);
+}
+
+#[test]
+fn secrets_are_shown_to_people_and_given_to_scripts() {
+    let home = Home::empty();
+    let directory = home.argument("");
+    let words =
+        ["--influxdb", "http://influxdb:8086", "--influxdb-version", "1", "--files-only", "--grafana"];
+    gaugeline(&[&["init", directory.as_str()], &words[..]].concat()).successful();
+    let all = gaugeline(&["credentials", &directory]).successful().stdout;
+    for (name, file) in [
+        ("sensor", "sensor"),
+        ("grafana", "grafana-admin-password"),
+        ("influxdb-admin", "influxdb-admin-password"),
+        ("influxdb-bridge", "influxdb-bridge-password"),
+    ] {
+        let bare = gaugeline(&["credentials", &directory, "--name", name]).successful().stdout;
+        assert_eq!(bare.trim_end(), secret(&home, file));
+        assert!(all.contains(bare.trim_end()), "{name}: {all}");
+    }
+    gaugeline(&["credentials", &directory, "--name", "nobody"]).with_code(2);
+}
