@@ -21,6 +21,20 @@ pub(crate) struct ReasonLabel {
     reason: &'static str,
 }
 
+/// Why a write did not succeed.
+const FAILED_WRITES: &[&str] = &[
+    "unavailable",
+    "breaks_off",
+    "credentials",
+    "permission",
+    "missing",
+    "configuration",
+    "too_large",
+    "refused",
+];
+/// What was changed about lines.
+const REPAIRS: &[&str] = &["renamed", "duplicate_tag", "duplicate_field", "not_finite", "converted"];
+
 /// Counters and gauges, shared by cloning.
 #[derive(Debug, Clone)]
 pub struct Metrics {
@@ -75,6 +89,11 @@ impl Default for Metrics {
         // A counter that is missing until the first mishap cannot be alerted on.
         for reason in Reason::ALL {
             metrics.dead_letters.get_or_create(&ReasonLabel { reason: reason.as_str() }).inc_by(0);
+        }
+        for (family, reasons) in [(&metrics.failed_writes, FAILED_WRITES), (&metrics.repairs, REPAIRS)] {
+            for reason in reasons {
+                family.get_or_create(&ReasonLabel { reason }).inc_by(0);
+            }
         }
         metrics
     }
@@ -222,6 +241,8 @@ mod tests {
             "gaugeline_bridge_dead_letters_total{reason=\"invalid_json\"} 1",
             "gaugeline_bridge_dead_letters_total{reason=\"poison\"} 0",
             "gaugeline_bridge_repairs_total{reason=\"renamed\"} 2",
+            "gaugeline_bridge_repairs_total{reason=\"converted\"} 0",
+            "gaugeline_bridge_failed_writes_total{reason=\"unavailable\"} 0",
             "gaugeline_bridge_lines_written_total 7",
             "gaugeline_bridge_connected 0",
         ] {

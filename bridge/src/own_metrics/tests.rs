@@ -149,3 +149,24 @@ async fn it_ends_with_the_bridge() {
     task.await.unwrap();
     assert_eq!(lost.get(), 0);
 }
+
+/// Dashboards are made from that page.
+#[test]
+fn every_number_of_the_bridge_is_in_the_documentation() {
+    const PAGE: &str = include_str!("../../METRICS.md");
+    let page = PAGE.split_once("## `gaugeline_bridge`").unwrap().1;
+    let documented: Vec<&str> = page.split('`').skip(1).step_by(2).collect();
+    let mut registry = Registry::default();
+    Metrics::default().register(&mut registry);
+    let mut text = String::new();
+    prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
+    let families = exposition::parse(&text);
+    assert!(families.len() > 10);
+    let names = families.iter().map(|family| {
+        let name = family.name.strip_prefix(BRIDGE.1).unwrap();
+        if family.kind == exposition::Kind::Histogram { format!("{name}_sum") } else { name.to_owned() }
+    });
+    for name in names.chain(["ready".to_owned(), "lag_seconds".to_owned()]) {
+        assert!(documented.contains(&name.as_str()), "METRICS.md does not tell of {name}");
+    }
+}
