@@ -115,6 +115,11 @@ fn sink(prepared: &Prepared) -> String {
 /// Says where a `bridge.toml` that is there does not fit the server that was just made ready. It stays as it is.
 pub(super) fn compare(report: &mut Report, name: &str, wanted: &str, prepared: &Prepared) {
     let path = report.directory().join(name);
+    if prepared.is_ready
+        && let Err(error) = gaugeline_bridge::Config::load(&path)
+    {
+        report.warn(format!("the bridge cannot use {name} as it is: {error}"));
+    }
     let Ok(found) = std::fs::read_to_string(&path) else { return };
     let part = |text: &str, key: &str| -> Option<toml::Value> {
         let table: toml::Table = toml::from_str(text).ok()?;
@@ -173,6 +178,9 @@ mod tests {
     struct Line {
         #[command(flatten)]
         arguments: Arguments,
+        // Some options go with these.
+        #[command(flatten)]
+        influxdb: init::influxdb::Arguments,
     }
 
     fn arguments(words: &[&str]) -> Result<Arguments, String> {
@@ -225,6 +233,27 @@ mod tests {
         let influx = text(&["--influx", "http://a", "--db", "b"]).unwrap();
         let removed: Vec<_> = templates::BRIDGE_TOML.lines().filter(|line| !influx.contains(line)).collect();
         assert_eq!(removed.len(), 4, "the sink's own lines: {removed:?}");
+    }
+
+    #[test]
+    fn the_numbers_of_gaugeline_go_to_the_server_that_was_prepared() {
+        for (version, expected) in [
+            ("1", "\n[metrics]\ndatabase = \"gaugeline\"\nbroker_admin = \"http://broker:9883\"\n"),
+            ("2", "\n[metrics]\nbucket = \"gaugeline\"\nbroker_admin = \"http://broker:9883\"\n"),
+        ] {
+            let directory = tempfile::tempdir().unwrap();
+            let words = ["--influxdb", "http://a", "--influxdb-version", version, "--files-only"];
+            let line =
+                Line::try_parse_from(["init", "--broker-admin", "http://broker:9883"].iter().chain(&words));
+            let line = line.unwrap();
+            init::create(directory.path(), &[], &line.arguments, &line.influxdb).unwrap();
+            let path = directory.path().join(init::BRIDGE_CONFIG);
+            let text = std::fs::read_to_string(&path).unwrap();
+            assert!(text.ends_with(expected), "{text}");
+            std::fs::write(directory.path().join(secrets::BRIDGE_TOKEN), "token").unwrap();
+            let own = gaugeline_bridge::Config::load(&path).unwrap().own_metrics.unwrap();
+            assert_eq!(own.broker_admin.unwrap().as_str(), "http://broker:9883/metrics");
+        }
     }
 
     #[test]

@@ -78,6 +78,14 @@ fn users_of_influxdb_1_get_what_they_need_and_no_more() {
     assert_eq!(influxd.query_as(("grafana", &new), "telemetry", "SELECT * FROM m").status, 200);
     assert_eq!(influxd.query_as(grafana, "telemetry", "SELECT * FROM m").status, 401);
 
+    // Nobody can guess the administrator's.
+    let admin_file = home.path("secrets/influxdb-admin-password");
+    fs::remove_file(&admin_file).unwrap();
+    let missing = init(&home, &influxd, &[]).with_code(3);
+    assert!(missing.stderr.contains("influxdb-admin-password is missing"), "{}", missing.stderr);
+    assert!(!admin_file.exists());
+    home.write("secrets/influxdb-admin-password", &admin);
+
     // A wrong one is not overwritten, on neither side.
     for (file, whose) in
         [("influxdb-bridge-password", "the password of `bridge`"), ("influxdb-admin-password", "`admin`")]

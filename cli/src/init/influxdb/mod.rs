@@ -111,6 +111,8 @@ pub(super) struct Prepared {
     pub(super) url: Url,
     pub(super) ca: Option<PathBuf>,
     pub(super) version: Version,
+    /// Whether everything that `bridge.toml` names is there now.
+    pub(super) is_ready: bool,
     /// Whether it asks for a password or a token.
     pub(super) is_locked: bool,
     pub(super) database: String,
@@ -143,6 +145,7 @@ impl Arguments {
             url: url.clone(),
             ca: self.influxdb_ca.clone(),
             version,
+            is_ready: !self.files_only,
             is_locked,
             database: self.database.clone(),
             organization: self.org.clone(),

@@ -54,7 +54,19 @@ pub(super) async fn prepare(
         let session = Session { server, login: Login::None };
         return session.databases(plan, report).await;
     }
-    let admin = secrets::random(report, secrets::ADMIN_PASSWORD, "")?;
+    let admin = match doors {
+        // Before it is given to the server: a crash in between must not lose it.
+        Doors::Unclaimed => secrets::random(report, secrets::ADMIN_PASSWORD, "")?,
+        _ => secrets::find(report, secrets::ADMIN_PASSWORD)?.ok_or_else(|| {
+            Failure::configuration(format!(
+                "InfluxDB at {} has users, and {} is missing: write the password of its administrator `{}` to that file \
+                 (--influxdb-admin names another user) and run this again",
+                server.address(),
+                report.directory().join(secrets::ADMIN_PASSWORD).display(),
+                plan.admin
+            ))
+        })?,
+    };
     if doors == Doors::Unclaimed {
         let statement = format!(
             "CREATE USER {} WITH PASSWORD {} WITH ALL PRIVILEGES",

@@ -308,3 +308,17 @@ fn a_bridge_toml_for_another_server_is_left_and_told() {
     assert!(warning.contains(&format!("[sink]\nkind = \"influx2\"\nurl = \"{}\"", fake.url())), "{warning}");
     assert_eq!(std::fs::read(root.path().join(init::BRIDGE_CONFIG)).unwrap(), before);
 }
+
+#[test]
+fn a_bridge_toml_that_the_bridge_cannot_read_is_told() {
+    let (root, fake) = (tempfile::tempdir().unwrap(), fresh());
+    init(root.path(), &["--influxdb", &fake.url()]).unwrap();
+    let path = root.path().join(init::BRIDGE_CONFIG);
+    std::fs::write(&path, std::fs::read_to_string(&path).unwrap() + "colour = 1\n").unwrap();
+    let report = init(root.path(), &["--influxdb", &fake.url()]).unwrap();
+    let [warning] = report.warnings() else { panic!("{report}") };
+    assert!(
+        warning.contains("cannot use bridge.toml as it is") && warning.contains("unknown field `colour`"),
+        "{warning}"
+    );
+}
