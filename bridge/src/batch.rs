@@ -37,6 +37,8 @@ pub(crate) struct Batch {
     sources: Vec<u8>,
     rejected: Vec<(Source, Rejection)>,
     first_at: Option<Instant>,
+    /// When the first message was received, by the broker's clock, in nanoseconds since 1970.
+    first_received: Option<i64>,
     last_at: Option<Instant>,
 }
 
@@ -69,6 +71,7 @@ impl Batch {
     /// Takes a message in: as a line, or as a rejection.
     pub(crate) fn add(&mut self, mapper: &mut Mapper, message: &Message<'_>, now: Instant) {
         self.first_at.get_or_insert(now);
+        self.first_received.get_or_insert(message.received_nanoseconds);
         self.last_at = Some(now);
         let start = self.sources.len();
         self.sources.extend_from_slice(message.topic.as_bytes());
@@ -88,6 +91,11 @@ impl Batch {
     /// Lines and rejections together.
     pub(crate) fn messages(&self) -> usize {
         self.lines.len() + self.rejected.len()
+    }
+
+    /// When the first message was received, in nanoseconds since 1970: about the oldest, for messages come in order.
+    pub(crate) fn first_received(&self) -> Option<i64> {
+        self.first_received
     }
 
     /// The number of lines.

@@ -70,6 +70,11 @@ impl Delivery {
         self.bury(&batch.rejected().collect::<Vec<_>>()).await;
         if batch.lines() > 0 {
             self.write(batch).await;
+            self.metrics.batch_lines.observe(batch.lines() as f64);
+        }
+        if let Some(received) = batch.first_received() {
+            let age = clock::unix_nanoseconds().saturating_sub(received).max(0);
+            self.metrics.written_lag_seconds.observe(Duration::from_nanos(age.unsigned_abs()).as_secs_f64());
         }
         self.metrics.batches_written.inc();
     }

@@ -15,6 +15,7 @@ mod line_protocol;
 pub mod mapping;
 mod metrics;
 mod mqtt;
+mod own_metrics;
 mod pipeline;
 mod retry;
 mod rotating_file;
@@ -43,8 +44,8 @@ pub use crate::{
     tls::TlsError,
 };
 use crate::{
-    dead_letter::DeadLetters, delivery::Delivery, mqtt::Source, pipeline::Pipeline, sink::Sink,
-    status::Status,
+    dead_letter::DeadLetters, delivery::Delivery, mqtt::Source, own_metrics::OwnMetrics, pipeline::Pipeline,
+    sink::Sink, status::Status,
 };
 
 /// A running bridge. Dropping it stops it without draining; see [`Self::shutdown`].
@@ -82,11 +83,15 @@ impl Bridge {
     pub async fn start(config: Config) -> Result<Self, StartError> {
         let opening = tokio::task::spawn_blocking(move || Self::open(config)).await;
         // A panic while opening files: nothing runs yet.
-        let (source, status, metrics) = match opening {
+        let (source, own_metrics, status, metrics) = match opening {
             Ok(opened) => opened?,
             Err(panicked) => return Err(StartError::Sink(SinkError::Files(io::Error::other(panicked)))),
         };
         let (stop, stopped) = watch::channel(None);
+        if let Some(own_metrics) = own_metrics {
+            // Ends by itself, with the bridge.
+            tokio::spawn(own_metrics.run(stopped.clone()));
+        }
         Ok(Self { stop, task: tokio::spawn(source.run(stopped)), status, metrics })
     }
 
@@ -115,7 +120,7 @@ impl Bridge {
     }
 
     /// Everything that blocks.
-    fn open(config: Config) -> Result<(Source, Arc<Status>, Metrics), StartError> {
+    fn open(config: Config) -> Result<(Source, Option<OwnMetrics>, Arc<Status>, Metrics), StartError> {
         let metrics = Metrics::default();
         let status = Arc::new(Status::starting(clock::now()));
         let dead_letters =
@@ -128,9 +133,13 @@ impl Bridge {
             status: Arc::clone(&status),
             metrics: metrics.clone(),
         });
+        let own_metrics = config
+            .own_metrics
+            .map(|config| OwnMetrics::new(config, metrics.clone(), Arc::clone(&status)))
+            .transpose()?;
         let pipeline = Pipeline::new(config.rules, &config.batch, config.limits, delivery);
         let source =
             Source::new(config.mqtt, &config.limits, pipeline, Arc::clone(&status), metrics.clone())?;
-        Ok((source, status, metrics))
+        Ok((source, own_metrics, status, metrics))
     }
 }

@@ -1,5 +1,7 @@
 //! The bridge's counters, for Prometheus. Every message that does not become a point is counted with its reason.
 
+use std::time::Duration;
+
 use prometheus_client::{
     encoding::EncodeLabelSet,
     metrics::{
@@ -33,6 +35,12 @@ pub struct Metrics {
     pub(crate) connected: Gauge,
     pub(crate) messages_in_flight: Gauge,
     pub(crate) bytes_in_flight: Gauge,
+    /// Nanoseconds since 1970; 0 while everything is written.
+    pub(crate) oldest_in_flight_nanoseconds: Gauge,
+    pub(crate) written_lag_seconds: Histogram,
+    pub(crate) batch_lines: Histogram,
+    pub(crate) messages_skipped: Counter,
+    pub(crate) own_samples_lost: Counter,
     dead_letters: Family<ReasonLabel, Counter>,
     failed_writes: Family<ReasonLabel, Counter>,
     repairs: Family<ReasonLabel, Counter>,
@@ -53,6 +61,13 @@ impl Default for Metrics {
             connected: Gauge::default(),
             messages_in_flight: Gauge::default(),
             bytes_in_flight: Gauge::default(),
+            oldest_in_flight_nanoseconds: Gauge::default(),
+            // 2 ms to 9 hours: from a quiet day to a night without InfluxDB.
+            written_lag_seconds: Histogram::new(exponential_buckets(0.002, 2.0, 25)),
+            // 1 to 131 072: a batch has at most 100 000.
+            batch_lines: Histogram::new(exponential_buckets(1.0, 2.0, 18)),
+            messages_skipped: Counter::default(),
+            own_samples_lost: Counter::default(),
             dead_letters: Family::default(),
             failed_writes: Family::default(),
             repairs: Family::default(),
@@ -81,6 +96,16 @@ impl Metrics {
                 &self.dead_letters_deleted,
             ),
             ("connections", "Logins at the broker that succeeded", &self.connections),
+            (
+                "messages_skipped",
+                "Messages without a payload, which only clear a retained message",
+                &self.messages_skipped,
+            ),
+            (
+                "own_samples_lost",
+                "Samples of gaugeline's own numbers that could not be written",
+                &self.own_samples_lost,
+            ),
         ] {
             registry.register(name, help, counter.clone());
         }
@@ -88,10 +113,25 @@ impl Metrics {
             ("connected", "1 while connected to the broker", &self.connected),
             ("messages_in_flight", "Messages received and not yet written", &self.messages_in_flight),
             ("bytes_in_flight", "Bytes of messages and lines not yet written", &self.bytes_in_flight),
+            (
+                "oldest_in_flight_nanoseconds",
+                "When the oldest message that is not yet written was received, since 1970; 0 if there is none",
+                &self.oldest_in_flight_nanoseconds,
+            ),
         ] {
             registry.register(name, help, gauge.clone());
         }
-        registry.register("write_seconds", "Time of a write to the sink", self.write_seconds.clone());
+        for (name, help, histogram) in [
+            ("write_seconds", "Time of a write to the sink", &self.write_seconds),
+            (
+                "written_lag_seconds",
+                "Age of the oldest message of a batch when it was written, by the broker's clock",
+                &self.written_lag_seconds,
+            ),
+            ("batch_lines", "Lines of a batch", &self.batch_lines),
+        ] {
+            registry.register(name, help, histogram.clone());
+        }
         registry.register(
             "dead_letters",
             "Messages that became no point, by reason",
@@ -127,6 +167,15 @@ impl Metrics {
     /// Lines that the sink has.
     pub fn lines_written(&self) -> u64 {
         self.lines_written.get()
+    }
+
+    /// How old the oldest message is that is not yet written; 0 if there is none.
+    pub(crate) fn lag_seconds(&self, now_nanoseconds: i64) -> f64 {
+        match self.oldest_in_flight_nanoseconds.get() {
+            0 => 0.0,
+            oldest => Duration::from_nanos(now_nanoseconds.saturating_sub(oldest).max(0).unsigned_abs())
+                .as_secs_f64(),
+        }
     }
 
     pub(crate) fn count_dead_letter(&self, reason: Reason) {

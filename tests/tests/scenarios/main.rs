@@ -15,4 +15,5 @@ mod init;
 mod load;
 mod mosquitto_files;
 mod outage;
+mod prepare;
 mod refusals;
