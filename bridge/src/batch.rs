@@ -36,6 +36,8 @@ pub(crate) struct Batch {
     /// Topics and payloads, one after the other.
     sources: Vec<u8>,
     rejected: Vec<(Source, Rejection)>,
+    /// Messages without a payload: they say nothing, and only clear what was retained.
+    skipped: usize,
     first_at: Option<Instant>,
     /// When the first message was received, by the broker's clock, in nanoseconds since 1970.
     first_received: Option<i64>,
@@ -73,6 +75,10 @@ impl Batch {
         self.first_at.get_or_insert(now);
         self.first_received.get_or_insert(message.received_nanoseconds);
         self.last_at = Some(now);
+        if message.payload.is_empty() {
+            self.skipped += 1;
+            return;
+        }
         let start = self.sources.len();
         self.sources.extend_from_slice(message.topic.as_bytes());
         let topic_end = self.sources.len();
@@ -85,12 +91,17 @@ impl Batch {
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.lines.is_empty() && self.rejected.is_empty()
+        self.messages() == 0
     }
 
-    /// Lines and rejections together.
+    /// Lines, rejections and what was skipped together.
     pub(crate) fn messages(&self) -> usize {
-        self.lines.len() + self.rejected.len()
+        self.lines.len() + self.rejected.len() + self.skipped
+    }
+
+    /// Messages that are neither a line nor a rejection.
+    pub(crate) fn skipped(&self) -> usize {
+        self.skipped
     }
 
     /// When the first message was received, in nanoseconds since 1970: about the oldest, for messages come in order.
@@ -196,8 +207,8 @@ pub(crate) mod tests {
 
     #[test]
     fn lines_know_their_messages() {
-        let batch = batch_of(&[("a", "1"), ("b", ""), ("c/d", "x y")]);
-        assert_eq!((batch.lines(), batch.messages()), (2, 3));
+        let batch = batch_of(&[("a", "1"), ("b", "nan"), ("c/d", "x y")]);
+        assert_eq!((batch.lines(), batch.messages(), batch.skipped()), (2, 3, 0));
         assert_eq!(batch.line(0), b"a,topic=a value=1.0 1\n");
         assert_eq!(batch.line(1), b"c,topic=c/d value=\"x y\" 3\n");
         assert_eq!(batch.line(2), b"");
@@ -205,7 +216,15 @@ pub(crate) mod tests {
         assert_eq!(batch.origin(1), Some(Origin { topic: "c/d", payload: b"x y" }));
         assert_eq!(batch.origin(2), None);
         let rejected: Vec<_> = batch.rejected().map(|(origin, why)| (origin.topic, why.reason)).collect();
-        assert_eq!(rejected, [("b", Reason::EmptyPayload)]);
+        assert_eq!(rejected, [("b", Reason::NotFinite)]);
+    }
+
+    #[test]
+    fn messages_without_a_payload_are_neither_lines_nor_rejections() {
+        let batch = batch_of(&[("a", ""), ("b", "")]);
+        assert_eq!((batch.lines(), batch.messages(), batch.skipped()), (0, 2, 2));
+        assert_eq!(batch.rejected().count(), 0);
+        assert!(!batch.is_empty(), "they wait for their acknowledgement");
     }
 
     #[test]

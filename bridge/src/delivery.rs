@@ -28,6 +28,8 @@ use crate::{
 /// Between attempts after failures that pass.
 const TRANSIENT_BASE: Duration = Duration::from_millis(100);
 const TRANSIENT_MAX: Duration = Duration::from_secs(10);
+/// Between looks at a server that has not answered yet: whoever waits for the bridge waits for this.
+const SINK_PROBE_MAX: Duration = Duration::from_secs(1);
 /// Between attempts after failures that wait for someone.
 const HELD_BASE: Duration = Duration::from_secs(1);
 const HELD_MAX: Duration = Duration::from_secs(30);
@@ -77,6 +79,17 @@ impl Delivery {
             self.metrics.written_lag_seconds.observe(Duration::from_nanos(age.unsigned_abs()).as_secs_f64());
         }
         self.metrics.batches_written.inc();
+    }
+
+    /// Tries to reach the sink until it answers or a batch has told more about it.
+    pub(crate) async fn await_sink(&self) {
+        let mut backoff = Backoff::unpredictable(TRANSIENT_BASE, SINK_PROBE_MAX);
+        while self.status.is_awaited(Part::Sink) {
+            if self.sink.is_reachable().await {
+                return self.status.reached(Part::Sink);
+            }
+            tokio::time::sleep(backoff.next(None)).await;
+        }
     }
 
     async fn write(&self, batch: &Batch) {

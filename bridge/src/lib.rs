@@ -36,16 +36,22 @@ use std::{
 use tokio::{sync::watch, task::JoinHandle};
 use tracing::info;
 
+use crate::{
+    config::SinkConfig,
+    dead_letter::DeadLetters,
+    delivery::Delivery,
+    mqtt::{Remembered, Source},
+    own_metrics::OwnMetrics,
+    pipeline::Pipeline,
+    sink::Sink,
+    status::{Part, Status},
+};
 pub use crate::{
     config::{Config, ConfigError},
     metrics::Metrics,
     sink::SinkError,
     status::Readiness,
     tls::TlsError,
-};
-use crate::{
-    dead_letter::DeadLetters, delivery::Delivery, mqtt::Source, own_metrics::OwnMetrics, pipeline::Pipeline,
-    sink::Sink, status::Status,
 };
 
 /// A running bridge. Dropping it stops it without draining; see [`Self::shutdown`].
@@ -77,17 +83,33 @@ pub enum StartError {
     Tls(#[from] TlsError),
 }
 
+/// What is ready to run.
+struct Opened {
+    source: Source,
+    delivery: Arc<Delivery>,
+    own_metrics: Option<OwnMetrics>,
+    status: Arc<Status>,
+    metrics: Metrics,
+}
+
 impl Bridge {
     /// Opens files, then connects, subscribes and writes in the background, on the current tokio runtime, until
     /// [`Self::shutdown`].
     pub async fn start(config: Config) -> Result<Self, StartError> {
         let opening = tokio::task::spawn_blocking(move || Self::open(config)).await;
         // A panic while opening files: nothing runs yet.
-        let (source, own_metrics, status, metrics) = match opening {
+        let Opened { source, delivery, own_metrics, status, metrics } = match opening {
             Ok(opened) => opened?,
             Err(panicked) => return Err(StartError::Sink(SinkError::Files(io::Error::other(panicked)))),
         };
         let (stop, stopped) = watch::channel(None);
+        let mut ended: watch::Receiver<Option<Instant>> = stopped.clone();
+        tokio::spawn(async move {
+            tokio::select! {
+                () = delivery.await_sink() => {}
+                _ = ended.wait_for(Option::is_some) => {}
+            }
+        });
         if let Some(own_metrics) = own_metrics {
             // Ends by itself, with the bridge.
             tokio::spawn(own_metrics.run(stopped.clone()));
@@ -120,7 +142,7 @@ impl Bridge {
     }
 
     /// Everything that blocks.
-    fn open(config: Config) -> Result<(Source, Option<OwnMetrics>, Arc<Status>, Metrics), StartError> {
+    fn open(config: Config) -> Result<Opened, StartError> {
         let metrics = Metrics::default();
         let status = Arc::new(Status::starting(clock::now()));
         let dead_letters =
@@ -137,9 +159,20 @@ impl Bridge {
             .own_metrics
             .map(|config| OwnMetrics::new(config, metrics.clone(), Arc::clone(&status)))
             .transpose()?;
-        let pipeline = Pipeline::new(config.rules, &config.batch, config.limits, delivery);
-        let source =
-            Source::new(config.mqtt, &config.limits, pipeline, Arc::clone(&status), metrics.clone())?;
-        Ok((source, own_metrics, status, metrics))
+        if matches!(config.sink, SinkConfig::Influx(_)) {
+            status.awaiting(Part::Sink, clock::now());
+        }
+        let pipeline = Pipeline::new(config.rules, &config.batch, config.limits, Arc::clone(&delivery));
+        // Beside what else the bridge has to write itself.
+        let remembered = Remembered::load(&config.dead_letter.directory);
+        let source = Source::new(
+            config.mqtt,
+            &config.limits,
+            pipeline,
+            remembered,
+            Arc::clone(&status),
+            metrics.clone(),
+        )?;
+        Ok(Opened { source, delivery, own_metrics, status, metrics })
     }
 }

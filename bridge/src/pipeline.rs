@@ -151,6 +151,7 @@ impl Pipeline {
         let metrics = &self.delivery.metrics;
         metrics.messages_received.inc_by(batch.messages() as u64);
         metrics.bytes_received.inc_by(batch.source_bytes() as u64);
+        metrics.messages_skipped.inc_by(batch.skipped() as u64);
         metrics.count_repairs(self.mapper.take_repairs());
         let (messages, bytes) = (batch.messages(), batch.bytes());
         let number = self.first_closed + self.closed.len() as u64;

@@ -7,6 +7,7 @@ mod broker;
 mod check;
 mod client;
 mod clock;
+mod credentials;
 mod failure;
 mod files;
 mod files_open;
@@ -47,6 +48,7 @@ enum Command {
     Bridge(bridge::Arguments),
     Check(check::Arguments),
     Health(health::Arguments),
+    Credentials(credentials::Arguments),
     Passwd(passwd::Arguments),
     Acl(acl::Arguments),
     Pki(pki::Arguments),
@@ -67,6 +69,7 @@ fn main() -> ExitCode {
         Command::Init(arguments) => init::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
         Command::Health(arguments) => health::run(&arguments),
+        Command::Credentials(arguments) => credentials::run(&arguments),
         Command::Passwd(arguments) => passwd::run(&arguments),
         Command::Acl(arguments) => match acl::run(&arguments) {
             Ok(false) => return ExitCode::FAILURE,
