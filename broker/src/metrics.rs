@@ -105,6 +105,8 @@ pub struct Metrics {
     pub subscribes_denied: Counter,
     /// Reloads of the configuration and all that it names.
     pub reloads: CounterBy<Reload>,
+    /// Lines of the audit log that found no room or could not be written.
+    pub audit_dropped: Counter,
     /// Messages that did not reach someone, by reason.
     pub messages_dropped: CounterBy<DropReason>,
     drops: Drops,
@@ -154,6 +156,7 @@ impl Metrics {
         let subscribes_denied = b.counter("subscribes_denied", "Subscriptions that the ACL refused");
         let reloads =
             b.counters("reloads", "Reloads of the configuration, users, rights and certificates", "result");
+        let audit_dropped = b.counter("audit_dropped", "Audit log lines that were not written");
         let messages_dropped =
             b.counters("messages_dropped", "Messages that did not reach someone or were not taken", "reason");
         let drops = Drops::default();
@@ -168,13 +171,11 @@ impl Metrics {
         let retained_bytes = b.gauge("retained_bytes", "Bytes of retained messages, topic and payload");
         let queued_messages = b.gauge("queued_messages", "Messages that wait in queues of sessions");
         let queued_bytes = b.gauge("queued_bytes", "Bytes of messages that wait in queues of sessions");
-        let absent_queue_fullest_percent = b.gauge(
-            "absent_queue_fullest_percent",
-            "Fullness of the fullest queue of a session without a connection",
-        );
+        let absent_queue_fullest_percent =
+            b.gauge("absent_queue_fullest_percent", "Fullness of the fullest queue of an absent client");
         let absent_queue_oldest_seconds = b.gauge(
             "absent_queue_oldest_seconds",
-            "Age of the oldest message that waits for a session without a connection",
+            "Age of the oldest message that waits for an absent client",
         );
         // From half a millisecond (a thousand iterations) to eight seconds (more than anyone wants).
         let password_hash_seconds =
@@ -193,6 +194,7 @@ impl Metrics {
             publishes_denied,
             subscribes_denied,
             reloads,
+            audit_dropped,
             messages_dropped,
             drops,
             messages_without_subscriber,

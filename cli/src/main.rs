@@ -13,6 +13,7 @@ mod files_open;
 mod health;
 mod init;
 mod logging;
+mod operate;
 mod output;
 mod passwd;
 mod pki;
@@ -47,6 +48,10 @@ enum Command {
     Bridge(bridge::Arguments),
     Check(check::Arguments),
     Health(health::Arguments),
+    Status(operate::StatusArguments),
+    Reload(operate::ReloadArguments),
+    Clients(operate::ClientsArguments),
+    Kick(operate::KickArguments),
     Passwd(passwd::Arguments),
     Acl(acl::Arguments),
     Pki(pki::Arguments),
@@ -67,6 +72,10 @@ fn main() -> ExitCode {
         Command::Init(arguments) => init::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
         Command::Health(arguments) => health::run(&arguments),
+        Command::Status(arguments) => operate::status(&arguments),
+        Command::Reload(arguments) => operate::reload(&arguments),
+        Command::Clients(arguments) => operate::clients(&arguments),
+        Command::Kick(arguments) => operate::kick(&arguments),
         Command::Passwd(arguments) => passwd::run(&arguments),
         Command::Acl(arguments) => match acl::run(&arguments) {
             Ok(false) => return ExitCode::FAILURE,

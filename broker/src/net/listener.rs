@@ -113,6 +113,7 @@ impl Listener {
                     _ => "connections",
                 };
                 return log::not_admitted(
+                    &hub.audit,
                     None,
                     None,
                     address,
