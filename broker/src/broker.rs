@@ -4,6 +4,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwapOption;
 use gaugeline_protocol::{ClientId, ReasonCode};
+use rustls::pki_types::UnixTime;
 use tokio::{task::JoinHandle, time::MissedTickBehavior};
 
 use crate::{
@@ -14,7 +15,10 @@ use crate::{
     config::{Config, ConfigError, Persistence, PersistenceConfig},
     hub::Hub,
     metrics::{Metrics, MetricsSource, StorageMetrics},
-    net::{BindError, Bound, Doorman, ListenError, Listeners},
+    net::{
+        BindError, Bound, Doorman, ListenError, Listeners,
+        tls::{ExpiryWatch, Validity},
+    },
     reload::{ReloadHandle, Reloader, Reread, SetLogLevel, Subject},
     router::Sweep,
     sessions::Absentees,
@@ -181,7 +185,7 @@ impl Broker {
             .transpose()?;
         let storage = readiness.component("storage");
         storage.ready();
-        let housekeeping = tokio::spawn(keep_house(Arc::clone(&hub), storage));
+        let housekeeping = tokio::spawn(keep_house(Arc::clone(&hub), storage, Arc::clone(&listeners)));
         let reloading = tokio::spawn(reloader.run());
         listeners.install(planned, &hub);
         ready.ready();
@@ -287,15 +291,28 @@ fn open_store(
     Ok((Arc::new(log), recovered))
 }
 
-async fn keep_house(hub: Arc<Hub>, storage: Component) {
+/// Warns of certificates that end soon, and shows how long all are valid.
+fn tell_expiry(metrics: &Metrics, expiry: &mut ExpiryWatch, validities: &[Validity], now: UnixTime) {
+    for warning in expiry.look(validities, now) {
+        tracing::warn!("{warning}");
+    }
+    let left = |validity: &Validity| {
+        (validity.file.display().to_string(), validity.what, validity.left_seconds(now))
+    };
+    metrics.certificate_expiry.set(validities.iter().map(left));
+}
+
+async fn keep_house(hub: Arc<Hub>, storage: Component, listeners: Arc<Listeners>) {
     let mut interval = tokio::time::interval(HOUSEKEEPING_INTERVAL);
     interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut absentees = Absentees::default();
+    let mut expiry = ExpiryWatch::default();
     let mut sweep = Sweep::default();
     loop {
         interval.tick().await;
         hub.expire(clock::now());
         hub.sweep_retained(&mut sweep, clock::now());
+        tell_expiry(&hub.metrics, &mut expiry, &listeners.validities(), clock::unix_time());
         match hub.store.failure() {
             None => storage.ready(),
             Some(reason) => storage.not_ready(reason),

@@ -90,7 +90,7 @@ impl Audit {
     /// # Errors
     /// The file cannot be opened.
     pub(crate) fn start(config: Option<&AuditConfig>, metrics: &Arc<Metrics>) -> io::Result<Self> {
-        let dropped = metrics.audit_dropped.clone();
+        let dropped = metrics.operation.audit_dropped.clone();
         let Some(config) = config else { return Ok(Self { writer: None, dropped }) };
         let file = Rotated::open(config)?;
         let (lines, waiting) = sync_channel(WAITING_MAX);
@@ -172,12 +172,13 @@ mod tests {
     fn a_writer_that_is_gone_costs_counted_lines_and_nothing_else() {
         let metrics = Metrics::new();
         let (lines, waiting) = sync_channel(1);
-        let audit = Audit { writer: Some(Writer { lines }), dropped: metrics.audit_dropped.clone() };
+        let audit =
+            Audit { writer: Some(Writer { lines }), dropped: metrics.operation.audit_dropped.clone() };
         for _ in 0..3 {
             audit.record(Event::Kick { client: "c" });
         }
         drop(waiting);
         audit.record(Event::Kick { client: "c" });
-        assert_eq!(metrics.audit_dropped.get(), 3);
+        assert_eq!(metrics.operation.audit_dropped.get(), 3);
     }
 }

@@ -232,7 +232,7 @@ impl Reloader {
         }
         let config = candidate.config.clone();
         let report = self.install(candidate);
-        self.subject.hub.metrics.reloads.inc(Reload::Done);
+        self.subject.hub.metrics.operation.reloads.inc(Reload::Done);
         self.subject.component.ready();
         self.journal.done(clock::wall_nanoseconds(), trigger, report.clone(), config);
         tracing::info!(
@@ -261,7 +261,7 @@ impl Reloader {
         if known && trigger == Trigger::FileChange {
             return error;
         }
-        self.subject.hub.metrics.reloads.inc(Reload::Refused);
+        self.subject.hub.metrics.operation.reloads.inc(Reload::Refused);
         tracing::error!("reload refused ({}), everything is as before: {text}", trigger.as_str());
         self.subject.component.degraded(format!("the last reload was refused: {text}"));
         self.subject.hub.audit.record(Event::Reload {
