@@ -12,6 +12,7 @@ def parse():
     parser.add_argument("--ca", required=True)
     parser.add_argument("--user", required=True)
     parser.add_argument("--password-file", type=pathlib.Path, required=True)
+    parser.add_argument("--transport", choices=["tcp", "websockets"], default="tcp")
     parser.add_argument("topic")
     parser.add_argument("payload")
     arguments = parser.parse_args()

@@ -16,3 +16,4 @@ mod load;
 mod mosquitto_files;
 mod outage;
 mod refusals;
+mod websocket;
