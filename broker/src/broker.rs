@@ -16,7 +16,9 @@ use crate::{
         Doorman, Listener, ListenerTerms,
         tls::{self, LiveTls},
     },
+    router::Sweep,
     sessions::Absentees,
+    settings::Settings,
     storage::{Durability, MemoryStore, OpenError, OpenOptions, Recovered, SegmentLog, Store},
 };
 
@@ -135,14 +137,7 @@ impl Broker {
         let access = files.load()?;
         let listeners = config.listeners.iter().map(listen).collect::<Result<Vec<_>, _>>()?;
         let access = Arc::new(AccessHandle::new(access));
-        let hub = Arc::new(Hub::new(
-            &config.limits,
-            &config.delivery,
-            access,
-            store,
-            Arc::clone(&metrics),
-            recovered,
-        )?);
+        let hub = Arc::new(Hub::new(Settings::new(config), access, store, Arc::clone(&metrics), recovered)?);
         let admin = config
             .admin
             .map(|address| {
@@ -241,8 +236,14 @@ impl Drop for Broker {
 
 fn listen(config: &ListenerConfig) -> Result<Listener, StartError> {
     let tls = config.tls.as_ref().map(prepare).transpose()?;
-    let terms = ListenerTerms { tls, protocol: config.protocol.clone(), realm: config.realm };
     let address = config.bind;
+    let terms = ListenerTerms {
+        tls,
+        protocol: config.protocol.clone(),
+        realm: config.realm,
+        identity: config.identity,
+        client_id_rule: config.client_id_rule.clone(),
+    };
     Listener::bind(address, terms).map_err(|error| StartError::Bind { address, error })
 }
 
@@ -278,9 +279,11 @@ async fn keep_house(hub: Arc<Hub>, storage: Component, mut files: AccessFiles) {
     let mut interval = tokio::time::interval(HOUSEKEEPING_INTERVAL);
     interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut absentees = Absentees::default();
+    let mut sweep = Sweep::default();
     loop {
         interval.tick().await;
         hub.expire(clock::now());
+        hub.sweep_retained(&mut sweep, clock::now());
         hub.follow_rules(&mut files);
         match hub.store.failure() {
             None => storage.ready(),

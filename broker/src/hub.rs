@@ -1,17 +1,12 @@
 //! What all connections share: the router, the sessions, the rules, storage and the numbers.
 
-use std::{
-    net::SocketAddr,
-    num::{NonZeroU16, NonZeroU32},
-    ops::Range,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+mod restore;
+
+use std::{ops::Range, sync::Arc, time::Instant};
 
 use gaugeline_protocol::{
-    ClientId, PacketId, QoS, ReasonCode, codec,
+    ClientId, PacketId, QoS, ReasonCode,
     packet::{Publish, PublishProperties},
-    session::{Negotiated, ServerSettings, Session, session_expires_after},
 };
 
 use crate::{
@@ -20,19 +15,23 @@ use crate::{
         watch::{AccessFiles, Look},
     },
     clock::{self, Anchor},
-    config::{DeliveryConfig, Limits},
     metrics::{DropReason, Metrics, Reload},
     router::{
-        Addressee, CachedTopic, Fanout, Mailbox, MailboxId, MailboxIds, MailboxLimits, MailboxOptions,
-        Message, Overflow, QueueTotal, RetainedLimits, Routed, Router, Run, Share, Stamp, Stamper,
+        Addressee, CachedTopic, Fanout, LiveLimits, Mailbox, MailboxId, MailboxIds, MailboxOptions, Message,
+        Overflow, QueueTotal, Routed, Router, Run, Share, Stamp, Stamper, Sweep,
     },
     sessions::{Expiry, Parked, PendingWill, Registry, Seat},
-    storage::{LastConnection, Receiver, Record, Recovered, RecoveredSession, Store, Ticket},
+    settings::{Settings, SettingsHandle},
+    storage::{Receiver, Record, Recovered, Store, Ticket},
 };
 
-/// Above this much in a mailbox, publishers wait for its owner: enough to keep a connection busy for a few
-/// milliseconds, and little enough that a thousand slow clients fit into memory.
-const STALL_BYTES: usize = 1 << 20;
+/// How many pages of retained messages are searched for expired ones at a time: a fraction of a millisecond's work, and at
+/// one turn a second a million topics take about four minutes.
+const SWEPT_PAGES: usize = 16;
+
+/// How many of those who may not read a topic are counted by name for each run of messages on it: it costs each time, and
+/// who subscribes to everything with few rights gets into the metrics sooner or later.
+const DENIED_NAMED_MAX: usize = 8;
 
 /// The shared state of a broker.
 #[derive(Debug)]
@@ -45,13 +44,12 @@ pub(crate) struct Hub {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) queued: Arc<QueueTotal>,
-    pub(crate) delivery: DeliveryConfig,
     pub(crate) anchor: Anchor,
+    pub(crate) settings: SettingsHandle,
     stamper: Stamper,
     mailbox_ids: MailboxIds,
-    pub(crate) limits: Limits,
-    pub(crate) settings: ServerSettings,
-    pub(crate) packet_limits: codec::Limits,
+    /// Of all mailboxes: the part of the settings that each push looks at.
+    mailbox_limits: Arc<LiveLimits>,
 }
 
 /// What became of a run, for its publisher.
@@ -75,20 +73,19 @@ impl Accepted {
 impl Hub {
     /// A hub whose sessions and retained messages are those that storage has kept.
     pub(crate) fn new(
-        limits: &Limits,
-        delivery: &DeliveryConfig,
+        settings: Settings,
         access: Arc<AccessHandle>,
         store: Arc<dyn Store>,
         metrics: Arc<Metrics>,
         recovered: Recovered,
     ) -> Result<Self, getrandom::Error> {
-        let mut hub = Self::empty(limits, delivery, access, store, metrics)?;
+        let mut hub = Self::empty(settings, access, store, metrics)?;
         hub.mailbox_ids = MailboxIds::after(recovered.last_session);
         hub.stamper = Stamper::after(recovered.last_stamp.unwrap_or(Stamp::from_nanoseconds(0)));
         let now = clock::now();
         for message in recovered.retained {
             // Over the limit only if it was lowered since: then the rest is not retained any more.
-            if hub.router.retained().insert(Arc::clone(&message)).is_err() {
+            if hub.router.retained().insert(Arc::clone(&message), || ()).is_err() {
                 hub.metrics.count_drops(DropReason::RetainedFull, None, Some(message.topic()), 1);
                 hub.store.append(Record::RetainedRemoved(message.topic().into()));
             }
@@ -99,88 +96,37 @@ impl Hub {
         Ok(hub)
     }
 
-    /// Brings a session back as if its connection had just been lost.
-    fn restore(&self, kept: RecoveredSession, now: Instant) {
-        let client_id = kept.client_id.clone();
-        let address = SocketAddr::from(([0, 0, 0, 0], 0));
-        let realm = self.access.load().realm_named(kept.realm.as_deref());
-        let identity = Identity { realm, user: kept.user.clone(), client_id: client_id.clone(), address };
-        let mailbox = self.mailbox_named(kept.session, &identity, true);
-        let terms = Negotiated::offline(client_id.clone(), kept.expiry_seconds, &self.settings);
-        let inflight = kept.inflight.into_iter().map(|sent| (sent.packet_id, sent.delivery));
-        let mut session = Session::restore(terms, now, inflight, kept.received);
-        for (filter, subscription) in kept.subscriptions {
-            self.router.subscribe(&mailbox, &filter, subscription);
-            session.subscriptions_mut().insert(filter, subscription);
-        }
-        self.metrics.subscriptions.inc_by(session.subscriptions().len() as i64);
-        mailbox.put_back(kept.queued.into_iter());
-        let after_loss = session_expires_after(kept.expiry_seconds).and_then(|after| now.checked_add(after));
-        let (expires_at, will) = match kept.connection {
-            LastConnection::Parked { expires_at, will } => (
-                expires_at.map(|at| self.anchor.to_instant(at)),
-                will.map(|(will, due)| (will, self.anchor.to_instant(due))),
-            ),
-            LastConnection::Open { will } => (
-                after_loss,
-                will.map(|will| {
-                    let delay = will.delay_seconds.min(kept.expiry_seconds);
-                    (will, now + Duration::from_secs(u64::from(delay)))
-                }),
-            ),
-        };
-        let will = will.map(|(will, due)| PendingWill { will, identity, due });
-        for at in [expires_at, will.as_ref().map(|will| will.due)].into_iter().flatten() {
-            self.expiry.schedule(at, client_id.clone());
-        }
-        self.registry
-            .restore(client_id, Box::new(Parked { session, mailbox, walks: Vec::new(), expires_at, will }));
-    }
-
     fn empty(
-        limits: &Limits,
-        delivery: &DeliveryConfig,
+        settings: Settings,
         access: Arc<AccessHandle>,
         store: Arc<dyn Store>,
         metrics: Arc<Metrics>,
     ) -> Result<Self, getrandom::Error> {
-        let (messages, bytes) = (limits.retained_messages, limits.retained_bytes);
-        let at_least_one = |count| NonZeroU16::new(count).unwrap_or(NonZeroU16::MIN);
-        let packet_bytes = u32::try_from(limits.packet_bytes).unwrap_or(u32::MAX);
+        let authenticator =
+            Authenticator::new(Arc::clone(&access), Arc::clone(&metrics), settings.limits.authenticator())?;
         Ok(Self {
-            router: Router::new(RetainedLimits { messages, bytes }),
+            router: Router::new(settings.retained_limits()),
             registry: Registry::default(),
             expiry: Expiry::default(),
-            authenticator: Authenticator::new(
-                Arc::clone(&access),
-                Arc::clone(&metrics),
-                limits.authenticator(),
-            )?,
+            authenticator,
             access,
             store,
             metrics,
-            queued: Arc::new(QueueTotal::new(limits.queue_bytes_total)),
-            delivery: delivery.clone(),
+            queued: Arc::new(QueueTotal::new(settings.limits.queue_bytes_total)),
             anchor: Anchor::here(),
             stamper: Stamper::after(Stamp::from_nanoseconds(0)),
             mailbox_ids: MailboxIds::after(0),
-            limits: limits.clone(),
-            settings: ServerSettings {
-                receive_maximum: at_least_one(limits.receive_maximum),
-                inflight_messages_max: at_least_one(limits.inflight_messages),
-                packet_bytes_max: NonZeroU32::new(packet_bytes).unwrap_or(NonZeroU32::MAX),
-                topic_alias_maximum: limits.topic_alias_maximum,
-                // The most that CONNECT can ask for is no limit: whoever wants no keep-alive gets none.
-                keep_alive_max_seconds: Some(limits.keep_alive_max_seconds)
-                    .filter(|most| *most < u16::MAX)
-                    .unwrap_or(0),
-                session_expiry_max_seconds: limits.session_expiry_max_seconds,
-            },
-            packet_limits: codec::Limits {
-                filters_per_packet_max: limits.filters_per_packet,
-                user_properties_max: limits.user_properties_per_packet,
-            },
+            mailbox_limits: Arc::new(LiveLimits::new(settings.mailbox_limits())),
+            settings: SettingsHandle::new(settings),
         })
+    }
+
+    /// These settings hold from now on: for everybody what clients were not told, for new connections the rest.
+    pub(crate) fn set_settings(&self, settings: Settings) {
+        self.router.retained().set_limits(settings.retained_limits());
+        self.queued.set_bytes_max(settings.limits.queue_bytes_total);
+        self.mailbox_limits.set(settings.mailbox_limits());
+        self.settings.swap(settings);
     }
 
     /// The next message's stamp.
@@ -194,19 +140,17 @@ impl Hub {
     }
 
     fn mailbox_named(&self, id: MailboxId, identity: &Identity, persistent: bool) -> Arc<Mailbox> {
-        let limits = MailboxLimits {
-            stall_bytes: STALL_BYTES.min(self.limits.queue_bytes),
-            bytes: self.limits.queue_bytes,
-            messages: self.limits.queue_messages,
-        };
         let client_id = identity.client_id.as_str();
+        let settings = self.settings.load();
+        let delivery = &settings.delivery;
         let options = MailboxOptions {
             persistent,
-            queues_qos0: persistent && self.delivery.queue_qos0_messages.applies_to(client_id),
-            upgrades_qos: self.delivery.upgrade_outgoing_qos.applies_to(client_id),
-            overflow: self.delivery.queue_overflow,
+            queues_qos0: persistent && delivery.queue_qos0_messages.applies_to(client_id),
+            upgrades_qos: delivery.upgrade_outgoing_qos.applies_to(client_id),
+            overflow: delivery.queue_overflow,
         };
-        Arc::new(Mailbox::new(id, identity.clone(), options, limits, Arc::clone(&self.queued)))
+        let (limits, queued) = (Arc::clone(&self.mailbox_limits), Arc::clone(&self.queued));
+        Arc::new(Mailbox::new(id, identity.clone(), options, limits, queued))
     }
 
     /// A session's client has come again. If it came in under other rules, they hold from now on.
@@ -221,15 +165,23 @@ impl Hub {
     /// Keeps the retained message of a topic up to date. The ticket says when the change is safe.
     pub(crate) fn retain(&self, topic: &str, message: Option<Arc<Message>>) -> Result<Ticket, ReasonCode> {
         let Some(message) = message else {
-            self.router.retained().remove(topic);
-            return Ok(self.store.append(Record::RetainedRemoved(topic.into())));
+            let note = || self.store.append(Record::RetainedRemoved(topic.into()));
+            return Ok(self.router.retained().remove(topic, note));
         };
-        match self.router.retained().insert(Arc::clone(&message)) {
-            Ok(()) => Ok(self.store.append(Record::Retained(message))),
-            Err(_) => {
-                self.metrics.count_drops(DropReason::RetainedFull, None, Some(topic), 1);
-                Err(ReasonCode::QuotaExceeded)
-            }
+        let kept = Arc::clone(&message);
+        let note = || self.store.append(Record::Retained(kept));
+        self.router.retained().insert(message, note).map_err(|_| {
+            self.metrics.count_drops(DropReason::RetainedFull, None, Some(topic), 1);
+            ReasonCode::QuotaExceeded
+        })
+    }
+
+    /// Removes some of the retained messages that have expired: nobody gets them any more, but they count.
+    pub(crate) fn sweep_retained(&self, sweep: &mut Sweep, now: Instant) {
+        for _ in 0..SWEPT_PAGES {
+            self.router.retained().sweep(sweep, now, |topic| {
+                self.store.append(Record::RetainedRemoved(topic.into()));
+            });
         }
     }
 
@@ -250,7 +202,7 @@ impl Hub {
             for (mailbox, count) in &routed.evictions {
                 let identity = mailbox.identity();
                 let client = identity.client_id.as_str();
-                self.metrics.count_drops(DropReason::QueueFull, Some(client), Some(&run.topic.topic), *count);
+                self.metrics.count_drops(self.full_queue(run), Some(client), Some(&run.topic.topic), *count);
             }
             for &(session, oldest) in &routed.evicted {
                 self.store.append(Record::Settled { session, messages: vec![oldest] });
@@ -259,16 +211,18 @@ impl Hub {
         if routed.dropped + routed.turned_away > 0 {
             self.count_drops(run, &routed, last.as_deref());
         }
+        self.count_denied(run);
         let mut reason = ReasonCode::Success;
         if routed.receivers == 0 {
             self.metrics.messages_without_subscriber.inc_by(run.publishes.len() as u64);
             reason = ReasonCode::NoMatchingSubscribers;
         }
         let turned_away = (routed.turned_away > 0).then_some(0..run.publishes.len());
-        let refused = match self.delivery.queue_overflow {
-            Overflow::DropNewest => Vec::new(),
-            _ => routed.refused.into_iter().map(|(_, range)| range).chain(turned_away).collect(),
-        };
+        let mut refused =
+            routed.refused.into_iter().map(|(_, range)| range).chain(turned_away).collect::<Vec<_>>();
+        if !refused.is_empty() && self.settings.load().delivery.queue_overflow == Overflow::DropNewest {
+            refused.clear();
+        }
         Accepted { ticket, reason, refused }
     }
 
@@ -313,9 +267,33 @@ impl Hub {
         with_room.iter().map(receiver).collect()
     }
 
+    /// Which limit kept the run's messages out of a queue. Others fill and empty the queues meanwhile: when both limits are
+    /// near, it is the one that is reached now.
+    fn full_queue(&self, run: &Run<'_>) -> DropReason {
+        if self.queued.has_room_for(run.first_message_bytes()) {
+            DropReason::QueueFull
+        } else {
+            DropReason::TotalQueueFull
+        }
+    }
+
+    /// Counts for whom the run was not because the rights say so: a few of them by name.
+    fn count_denied(&self, run: &Run<'_>) {
+        let (mut denied, messages) = (run.denied(), run.publishes.len() as u64);
+        for mailbox in denied.by_ref().take(DENIED_NAMED_MAX) {
+            let identity = mailbox.identity();
+            let client = identity.client_id.as_str();
+            self.metrics.count_drops(DropReason::AclRead, Some(client), Some(&run.topic.topic), messages);
+        }
+        let others = denied.count() as u64;
+        self.metrics.count_drops(DropReason::AclRead, None, Some(&run.topic.topic), others * messages);
+    }
+
     fn count_drops(&self, run: &Run<'_>, routed: &Routed, messages: Option<&[Arc<Message>]>) {
         let best_effort = run.publishes.first().is_some_and(|publish| publish.qos == QoS::AtMostOnce);
-        let reason = if best_effort { DropReason::SlowConsumer } else { DropReason::QueueFull };
+        let full = self.full_queue(run);
+        let reason =
+            if best_effort && full == DropReason::QueueFull { DropReason::SlowConsumer } else { full };
         for (mailbox, count) in &routed.losses {
             let identity = mailbox.identity();
             let client = identity.client_id.as_str();
@@ -397,10 +375,7 @@ impl Hub {
             Look::Reloaded(before) => {
                 self.metrics.rules_reloads.inc(Reload::Done);
                 let now = self.access.snapshot();
-                let gone = |_: &ClientId, seat: &Seat| {
-                    let realm = seat.realm();
-                    !now.realm(realm).still_admits(seat.user(), before.realm(realm))
-                };
+                let gone = |_: &ClientId, seat: &Seat| !seat.is_admitted(&now, &before);
                 let ended = self.registry.vacate_where(ReasonCode::NotAuthorized, gone);
                 let passwords = now.realms().iter().filter_map(|realm| realm.passwords.as_ref());
                 let users = passwords.map(PasswordFile::len).sum::<usize>();

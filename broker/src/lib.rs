@@ -16,6 +16,7 @@ pub mod metrics;
 mod net;
 pub mod router;
 pub mod sessions;
+mod settings;
 pub mod storage;
 pub mod watch;
 

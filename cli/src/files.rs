@@ -1,9 +1,9 @@
-//! Files that are written whole or not at all, and never over one that exists.
+//! Files that are written whole or not at all, over one that exists only where that is the point.
 
 use std::{
     fs, io,
     io::Write,
-    os::unix::fs::{DirBuilderExt, PermissionsExt},
+    os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, fchown},
     path::{Path, PathBuf},
 };
 
@@ -27,6 +27,30 @@ pub(crate) fn create_new(path: &Path, mode: u32, content: &[u8]) -> io::Result<(
     file.as_file().set_permissions(fs::Permissions::from_mode(mode))?;
     file.as_file().sync_all()?;
     file.persist_noclobber(path).map_err(|error| error.error)?;
+    fs::File::open(directory)?.sync_all()
+}
+
+/// Puts a file with this content in the place of the one that is there, if any, in one step; a link is replaced by the
+/// file itself. The owner and the permissions stay those of the old one; `mode` is for a new one.
+pub(crate) fn replace(path: &Path, mode: u32, content: &[u8]) -> io::Result<()> {
+    let directory = parent(path);
+    let old = fs::metadata(path).ok();
+    let mode = old.as_ref().map_or(mode, |old| old.mode() & 0o7777);
+    let mut file = tempfile::Builder::new()
+        .prefix(".gaugeline-")
+        .permissions(fs::Permissions::from_mode(mode))
+        .tempfile_in(&directory)?;
+    file.write_all(content)?;
+    let new = file.as_file().metadata()?;
+    if let Some(old) = old
+        && (old.uid(), old.gid()) != (new.uid(), new.gid())
+    {
+        // Done as root for a broker that runs as somebody else, who must be able to read the new one too.
+        fchown(file.as_file(), Some(old.uid()), Some(old.gid()))?;
+    }
+    file.as_file().set_permissions(fs::Permissions::from_mode(mode))?;
+    file.as_file().sync_all()?;
+    file.persist(path).map_err(|error| error.error)?;
     fs::File::open(directory)?.sync_all()
 }
 
@@ -85,6 +109,21 @@ mod tests {
         let again = create_new(&path, PRIVATE, b"two").unwrap_err();
         assert_eq!(again.kind(), io::ErrorKind::AlreadyExists);
         assert_eq!(fs::read(&path).unwrap(), b"one");
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1, "no temporary file stays");
+    }
+
+    #[test]
+    fn a_file_is_replaced_and_keeps_its_permissions() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("key");
+        replace(&path, PRIVATE, b"one").unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o7777, PRIVATE);
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+        replace(&path, PRIVATE, b"two").unwrap();
+        assert_eq!(
+            (fs::metadata(&path).unwrap().mode() & 0o7777, fs::read(&path).unwrap()),
+            (0o640, b"two".to_vec())
+        );
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1, "no temporary file stays");
     }
 

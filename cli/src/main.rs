@@ -1,5 +1,6 @@
 //! The program `gaugeline`: parses the command line and hands over to one module per subcommand.
 
+mod acl;
 mod bench;
 mod bridge;
 mod broker;
@@ -14,6 +15,7 @@ mod init;
 mod logging;
 mod output;
 mod passwd;
+mod pki;
 mod publish;
 mod random;
 mod secret;
@@ -46,6 +48,8 @@ enum Command {
     Check(check::Arguments),
     Health(health::Arguments),
     Passwd(passwd::Arguments),
+    Acl(acl::Arguments),
+    Pki(pki::Arguments),
     Pub(Box<publish::Arguments>),
     Sub(Box<subscribe::Arguments>),
     Bench(Box<bench::Options>),
@@ -64,6 +68,11 @@ fn main() -> ExitCode {
         Command::Check(arguments) => check::run(&arguments),
         Command::Health(arguments) => health::run(&arguments),
         Command::Passwd(arguments) => passwd::run(&arguments),
+        Command::Acl(arguments) => match acl::run(&arguments) {
+            Ok(false) => return ExitCode::FAILURE,
+            answer => answer.map(drop),
+        },
+        Command::Pki(arguments) => pki::run(&arguments),
         Command::Pub(arguments) => run_client(&logging, publish::run(&arguments)),
         Command::Sub(arguments) => run_client(&logging, subscribe::run(&arguments)),
     };

@@ -152,11 +152,19 @@ impl Home {
     /// # Panics
     /// If it does not become ready.
     pub fn broker(&self) -> Process {
-        let mut command = gaugeline::command();
-        command.args(["broker", "-c"]).arg(self.path("broker.toml"));
-        let mut process = Process::start("gaugeline broker", &mut command);
+        let mut process = self.start_broker(&[]);
         self.wait_until_ready(&mut process);
         process
+    }
+
+    /// Starts `gaugeline broker` here, with these options.
+    ///
+    /// # Panics
+    /// If it cannot be started.
+    pub fn start_broker(&self, options: &[&str]) -> Process {
+        let mut command = gaugeline::command();
+        command.args(["broker", "-c"]).arg(self.path("broker.toml")).args(options);
+        Process::start("gaugeline broker", &mut command)
     }
 
     /// Starts `gaugeline bridge` here.

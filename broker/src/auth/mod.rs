@@ -6,6 +6,8 @@
 
 pub mod acl;
 mod authenticator;
+mod certificate_name;
+mod client_id_rule;
 pub mod hash;
 pub mod password_edit;
 pub mod password_file;
@@ -25,8 +27,10 @@ use arc_swap::{ArcSwap, Guard};
 use gaugeline_protocol::{ClientId, TopicFilter};
 
 pub use self::{
-    acl::{AccessKind, Acl, Decision},
+    acl::{AccessKind, Acl, AclOptions, Decision},
     authenticator::{Authenticated, Authenticator, AuthenticatorLimits, Refusal, RefusalCause},
+    certificate_name::{IdentitySource, NameError},
+    client_id_rule::ClientIdRule,
     password_file::PasswordFile,
     realm::{Realm, RealmConfig, RealmId},
 };
@@ -94,7 +98,7 @@ impl Access {
         self.realm(identity.realm).decide(identity, access, topic)
     }
 
-    /// `false` only if no topic that matches the filter could be read.
+    /// Whether a client may subscribe; see [`Acl::decide_subscribe`].
     pub fn may_subscribe(&self, identity: &Identity, filter: &TopicFilter) -> bool {
         self.realm(identity.realm).may_subscribe(identity, filter)
     }

@@ -7,7 +7,10 @@ use std::{path::PathBuf, sync::Arc};
 
 use gaugeline_protocol::TopicFilter;
 
-use super::{Acl, Decision, Identity, PasswordFile, acl, acl::AccessKind};
+use super::{
+    Acl, AclOptions, Decision, Identity, PasswordFile,
+    acl::{self, AccessKind},
+};
 use crate::{config::ClientIds, file_error::FileError};
 
 /// Which realm: its place in the configuration.
@@ -25,7 +28,8 @@ impl RealmId {
         u16::try_from(index).map_or(Self::NONE, Self)
     }
 
-    pub(super) fn index(self) -> usize {
+    /// Its place in the configuration.
+    pub fn index(self) -> usize {
         self.0.into()
     }
 }
@@ -39,6 +43,8 @@ pub struct RealmConfig {
     pub password_file: Option<PathBuf>,
     /// Who may read and write what, in mosquitto's format. `None`: everybody who may connect may do everything.
     pub acl_file: Option<PathBuf>,
+    /// How the ACL file is read and evaluated. Default: as by mosquitto.
+    pub acl_options: AclOptions,
     /// Whether clients without a user name may connect; without a password file, whether any client may.
     pub allow_anonymous: bool,
     /// Which client identifiers are taken.
@@ -66,10 +72,11 @@ impl Realm {
     /// # Errors
     /// The first mistake in them.
     pub fn load(config: &RealmConfig) -> Result<Self, FileError> {
+        let acl = config.acl_file.as_deref().map(|path| Acl::load(path, config.acl_options));
         Ok(Self {
             name: config.name.clone(),
             passwords: config.password_file.as_deref().map(PasswordFile::load).transpose()?,
-            acl: config.acl_file.as_deref().map(Acl::load).transpose()?,
+            acl: acl.transpose()?,
             allow_anonymous: config.allow_anonymous,
             client_ids: config.client_ids.clone(),
         })
@@ -88,10 +95,10 @@ impl Realm {
         }
     }
 
-    /// `false` only if no topic that matches the filter could be read.
+    /// Whether a client may subscribe; see [`Acl::decide_subscribe`].
     pub fn may_subscribe(&self, identity: &Identity, filter: &TopicFilter) -> bool {
         let (user, client_id) = (identity.user.as_deref(), identity.client_id.as_str());
-        self.acl.as_ref().is_none_or(|acl| acl.may_subscribe(user, client_id, filter))
+        self.acl.as_ref().is_none_or(|acl| acl.decide_subscribe(user, client_id, filter).allowed)
     }
 
     /// Whether someone who came in as `user` under the rules `before` would come in now, as far as can be told without

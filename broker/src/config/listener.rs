@@ -4,7 +4,7 @@ use std::{net::SocketAddr, sync::Arc};
 
 use gaugeline_protocol::{QoS, Version};
 
-use super::{Application, RealmId, TlsConfig};
+use super::{Application, ClientIdRule, IdentitySource, RealmId, TlsConfig};
 
 /// One address that clients connect to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,6 +24,11 @@ pub struct ListenerConfig {
     pub tls: Option<TlsConfig>,
     /// Whose rules hold for its clients.
     pub realm: RealmId,
+    /// Where its clients have their user names from. With a certificate as the source, `tls` asks for one; a client
+    /// without one, if that is allowed, logs in with a password.
+    pub identity: IdentitySource,
+    /// Which client identifiers its users may have.
+    pub client_id_rule: ClientIdRule,
     /// Connections at the same time. `None`: only the limit for all listeners together holds.
     pub connections_max: Option<usize>,
     /// Stands before every topic that its clients publish and subscribe to, and is taken off again when a message is
@@ -88,6 +93,8 @@ impl ListenerConfig {
             protocol: Protocol::Mqtt,
             tls: None,
             realm: RealmId::FIRST,
+            identity: IdentitySource::Password,
+            client_id_rule: ClientIdRule::Any,
             connections_max: None,
             mount_point: None,
             maximum_qos: QoS::ExactlyOnce,

@@ -28,7 +28,7 @@ pub use self::{
 };
 pub use crate::router::Overflow;
 pub use crate::{
-    auth::{RealmConfig, RealmId},
+    auth::{AclOptions, ClientIdRule, IdentitySource, RealmConfig, RealmId},
     file_error::FileError as ConfigError,
     net::tls::{Application, Ciphers, ClientCertificate, ReadableKey, TlsConfig, TlsVersions},
 };
@@ -59,6 +59,8 @@ pub struct Config {
     pub logging: LoggingConfig,
     /// How the broker behaves as a process.
     pub process: ProcessConfig,
+    /// The files that this was read from: a change of one of them is a reason to read all of them again.
+    pub files: Vec<PathBuf>,
 }
 
 /// Which sessions something holds for.
@@ -159,6 +161,28 @@ impl LogLevel {
 }
 
 impl Config {
+    /// A broker for anonymous clients with these listeners that keeps nothing on disk and has no admin server; for
+    /// everything else the defaults.
+    pub fn listening_on(listeners: Vec<ListenerConfig>) -> Self {
+        Self {
+            realms: vec![RealmConfig { allow_anonymous: true, ..RealmConfig::default() }],
+            admin: None,
+            log: LogLevel::Info,
+            listeners,
+            limits: Limits::default(),
+            delivery: DeliveryConfig::default(),
+            persistence: PersistenceConfig {
+                mode: Persistence::Off,
+                directory: PathBuf::new(),
+                accept_damage: false,
+            },
+            clients: ClientsConfig::default(),
+            logging: LoggingConfig::default(),
+            process: ProcessConfig::default(),
+            files: Vec::new(),
+        }
+    }
+
     /// Reads, parses and checks a file, and that the files that it names can be read.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
         let text = std::fs::read_to_string(path).map_err(|error| ConfigError::unreadable(path, &error))?;

@@ -3,6 +3,7 @@
 mod clients;
 mod listener;
 mod logging;
+mod security;
 
 use std::{
     net::SocketAddr,
@@ -19,9 +20,9 @@ use self::{
     logging::RawLogging,
 };
 use super::{
-    ADMIN_DEFAULT, ClientCertificate, ClientIds, Config, ConfigError, DeliveryConfig, ListenerConfig,
-    LogLevel, Overflow, Persistence, PersistenceConfig, ProcessConfig, RealmConfig, RealmId, Sessions,
-    TlsConfig, TlsVersions, User, limits::RawLimits,
+    ADMIN_DEFAULT, AclOptions, ClientIds, Config, ConfigError, DeliveryConfig, ListenerConfig, LogLevel,
+    Overflow, Persistence, PersistenceConfig, ProcessConfig, RealmConfig, RealmId, Sessions, User,
+    limits::RawLimits,
 };
 
 #[derive(Deserialize)]
@@ -29,6 +30,11 @@ use super::{
 struct RawConfig {
     password_file: Option<Spanned<PathBuf>>,
     acl_file: Option<Spanned<PathBuf>>,
+    acl_refuse_futile_subscribe: Option<bool>,
+    #[serde(default)]
+    acl_deny_wins: bool,
+    #[serde(default)]
+    acl_extensions: bool,
     #[serde(default)]
     allow_anonymous: bool,
     admin: Option<Spanned<String>>,
@@ -94,6 +100,13 @@ struct RawListener {
     ca: Option<Spanned<PathBuf>>,
     require_certificate: Option<Spanned<bool>>,
     tls_versions: Option<Spanned<Vec<Spanned<String>>>>,
+    ca_directory: Option<Spanned<PathBuf>>,
+    crl: Option<Spanned<PathBuf>>,
+    request_certificate: Option<Spanned<bool>>,
+    ciphers: Option<Vec<Spanned<String>>>,
+    allow_readable_key: Option<Spanned<bool>>,
+    identity: Option<Spanned<String>>,
+    client_id_must_be: Option<Spanned<String>>,
     allow_empty_client_ids: Option<bool>,
     assigned_client_id_prefix: Option<Spanned<String>>,
     client_id_prefixes: Option<Vec<String>>,
@@ -173,7 +186,19 @@ impl Source<'_> {
         }
     }
 
-    fn optional_file(&self, path: Option<&Spanned<PathBuf>>) -> Result<Option<PathBuf>, ConfigError> {
+    /// The path of a directory that must be there, from the directory of this file.
+    fn directory(&self, path: &Spanned<PathBuf>) -> Result<PathBuf, ConfigError> {
+        let full = self.path.parent().unwrap_or_else(|| Path::new("")).join(path.get_ref());
+        if full.is_dir() {
+            return Ok(full);
+        }
+        Err(self.error(path, format_args!("`{}`", full.display()), "a directory"))
+    }
+
+    pub(super) fn optional_file(
+        &self,
+        path: Option<&Spanned<PathBuf>>,
+    ) -> Result<Option<PathBuf>, ConfigError> {
         path.map(|path| self.file(path)).transpose()
     }
 }
@@ -187,6 +212,12 @@ pub(super) fn parse(source: &Source<'_>) -> Result<Config, ConfigError> {
         name: None,
         password_file: source.optional_file(raw.password_file.as_ref())?,
         acl_file: source.optional_file(raw.acl_file.as_ref())?,
+        acl_options: AclOptions {
+            // A subscription that stays silent is a mistake that nobody sees. mosquitto grants it.
+            refuse_futile_subscribe: raw.acl_refuse_futile_subscribe.unwrap_or(true),
+            deny_wins: raw.acl_deny_wins,
+            extensions: raw.acl_extensions,
+        },
         allow_anonymous: raw.allow_anonymous,
         client_ids: raw.client_ids().build(source, &ClientIds::default())?,
     }];
@@ -218,6 +249,7 @@ pub(super) fn parse(source: &Source<'_>) -> Result<Config, ConfigError> {
             upgrade_outgoing_qos: build_sessions(raw.upgrade_outgoing_qos),
             queue_overflow: raw.queue_overflow,
         },
+        files: vec![source.path.to_owned()],
     })
 }
 
@@ -287,12 +319,13 @@ fn build_listener(source: &Source<'_>, raw: &Spanned<RawListener>) -> Result<Lis
         &listener.bind,
         "an IP address and a port such as `0.0.0.0:8883` or `[::]:8883`",
     )?;
-    let tls = build_tls(source, listener)?;
+    let tls = security::build_tls(source, listener)?;
     if tls.is_none() && !bind.ip().is_loopback() && !listener.plain_text_on_network {
         let expected = "a `certificate` and a `key`, a loopback address, or `plain_text_on_network = true`: passwords would be readable";
         return Err(source.error(&listener.bind, format_args!("`{bind}` without TLS"), expected));
     }
-    let terms = ListenerConfig { tls, ..ListenerConfig::new(bind) };
+    let mut terms = ListenerConfig { tls, ..ListenerConfig::new(bind) };
+    security::build_identity(source, listener, &mut terms)?;
     listener::build_terms(source, listener, terms)
 }
 
@@ -317,72 +350,11 @@ fn build_realm(
         name: Some(listener.bind.get_ref().as_str().into()),
         password_file: password_file.or(shared.password_file),
         acl_file: acl_file.or(shared.acl_file),
+        acl_options: shared.acl_options,
         allow_anonymous: listener.allow_anonymous.unwrap_or(shared.allow_anonymous),
         client_ids: client_ids.build(source, &shared.client_ids)?,
     });
     Ok(RealmId::from_index(realms.len() - 1))
-}
-
-fn build_tls(source: &Source<'_>, raw: &RawListener) -> Result<Option<TlsConfig>, ConfigError> {
-    let (certificate, key) = match (&raw.certificate, &raw.key) {
-        (Some(certificate), Some(key)) => (certificate, key),
-        (Some(certificate), None) => {
-            return Err(source.error(certificate, "a `certificate` without a `key`", "both"));
-        }
-        (None, Some(key)) => return Err(source.error(key, "a `key` without a `certificate`", "both")),
-        (None, None) => return no_tls(source, raw),
-    };
-    let require_certificate = raw.require_certificate.as_ref().filter(|required| *required.get_ref());
-    if let (Some(required), None) = (require_certificate, &raw.ca) {
-        let expected = "`ca`, the roots that client certificates must lead to";
-        return Err(source.error(required, "`require_certificate = true` without `ca`", expected));
-    }
-    Ok(Some(TlsConfig {
-        ca: source.optional_file(raw.ca.as_ref())?,
-        client_certificate: match require_certificate {
-            Some(_) => ClientCertificate::Required,
-            None => ClientCertificate::NotAsked,
-        },
-        versions: raw
-            .tls_versions
-            .as_ref()
-            .map_or_else(|| Ok(TlsVersions::default()), |list| parse_versions(source, list))?,
-        ..TlsConfig::new(source.file(certificate)?, source.file(key)?)
-    }))
-}
-
-/// Refuses what only makes sense with TLS: someone who wrote it believes that the listener is encrypted.
-fn no_tls(source: &Source<'_>, raw: &RawListener) -> Result<Option<TlsConfig>, ConfigError> {
-    let expected = "`certificate` and `key` beside it";
-    if let Some(ca) = &raw.ca {
-        return Err(source.error(ca, "`ca` without TLS", expected));
-    }
-    if let Some(required) = raw.require_certificate.as_ref().filter(|required| *required.get_ref()) {
-        return Err(source.error(required, "`require_certificate` without TLS", expected));
-    }
-    if let Some(versions) = &raw.tls_versions {
-        return Err(source.error(versions, "`tls_versions` without TLS", expected));
-    }
-    Ok(None)
-}
-
-fn parse_versions(
-    source: &Source<'_>,
-    list: &Spanned<Vec<Spanned<String>>>,
-) -> Result<TlsVersions, ConfigError> {
-    let expected = "\"1.2\" or \"1.3\"";
-    let mut versions = TlsVersions { v1_2: false, v1_3: false };
-    for version in list.get_ref() {
-        match version.get_ref().as_str() {
-            "1.2" => versions.v1_2 = true,
-            "1.3" => versions.v1_3 = true,
-            other => return Err(source.error(version, format_args!("\"{other}\""), expected)),
-        }
-    }
-    if list.get_ref().is_empty() {
-        return Err(source.error(list, "no TLS version", expected));
-    }
-    Ok(versions)
 }
 
 fn parse_address(

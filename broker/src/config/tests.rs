@@ -7,7 +7,7 @@ use crate::auth::Access;
 fn directory() -> tempfile::TempDir {
     let directory = tempfile::tempdir().unwrap();
     fs::create_dir(directory.path().join("pki")).unwrap();
-    for name in ["passwd", "acl", "pki/server.crt", "pki/server.key", "pki/ca.crt"] {
+    for name in ["passwd", "acl", "pki/server.crt", "pki/server.key", "pki/ca.crt", "pki/crl.pem"] {
         fs::write(directory.path().join(name), "").unwrap();
     }
     directory
@@ -40,13 +40,14 @@ fn the_sample_has_every_key_with_its_default() {
     let path = |name: &str| directory.path().join(name);
     let tls = TlsConfig {
         ca: Some(path("pki/ca.crt")),
+        crl: Some(path("pki/crl.pem")),
         ..TlsConfig::new(path("pki/server.crt"), path("pki/server.key"))
     };
     let expected = Config {
         realms: vec![RealmConfig {
             password_file: Some(path("passwd")),
             acl_file: Some(path("acl")),
-            ..RealmConfig::default()
+            ..realm_default()
         }],
         admin: Some(ADMIN_DEFAULT),
         log: LogLevel::Info,
@@ -68,6 +69,7 @@ fn the_sample_has_every_key_with_its_default() {
         clients: ClientsConfig::default(),
         logging: LoggingConfig::default(),
         process: ProcessConfig::default(),
+        files: vec![path("broker.toml")],
     };
     assert_eq!(config, expected);
     for (key, default) in Limits::defaults() {
@@ -76,6 +78,20 @@ fn the_sample_has_every_key_with_its_default() {
         let is_there = text.lines().any(|found| found.split('#').next().unwrap().trim_end() == line);
         assert!(depends_on_the_machine || is_there, "{line}");
     }
+}
+
+/// What a realm of broker.toml is without a key.
+fn realm_default() -> RealmConfig {
+    let acl_options = AclOptions { refuse_futile_subscribe: true, ..AclOptions::default() };
+    RealmConfig { acl_options, ..RealmConfig::default() }
+}
+
+#[test]
+fn what_goes_beyond_mosquitto_can_be_switched() {
+    let text = "acl_refuse_futile_subscribe = false\nacl_deny_wins = true\nacl_extensions = true\n";
+    let config = load(&directory(), &format!("{text}{PLAIN}")).unwrap();
+    let options = AclOptions { refuse_futile_subscribe: false, deny_wins: true, extensions: true };
+    assert_eq!(config.realms[0].acl_options, options);
 }
 
 #[test]
@@ -105,7 +121,7 @@ fn the_sample_users_and_rules_load() {
 #[test]
 fn the_shortest_file() {
     let config = load(&directory(), PLAIN).unwrap();
-    assert_eq!(config.realms, [RealmConfig::default()]);
+    assert_eq!(config.realms, [realm_default()]);
     assert_eq!((config.admin, config.log), (Some(ADMIN_DEFAULT), LogLevel::Info));
     assert_eq!((config.listeners.len(), config.limits), (1, Limits::default()));
 }
@@ -119,14 +135,14 @@ fn a_listener_with_rules_of_its_own_has_a_realm_of_its_own() {
     let directory = directory();
     let config = load(&directory, text).unwrap();
     let (passwd, acl) = (directory.path().join("passwd"), directory.path().join("acl"));
-    let first =
-        RealmConfig { password_file: Some(passwd.clone()), allow_anonymous: true, ..RealmConfig::default() };
+    let first = RealmConfig { password_file: Some(passwd.clone()), allow_anonymous: true, ..realm_default() };
     let second = RealmConfig {
         name: Some("127.0.0.1:2".into()),
         password_file: Some(passwd),
         acl_file: Some(acl),
         allow_anonymous: false,
         client_ids: ClientIds { allow_empty: false, ..ClientIds::default() },
+        ..realm_default()
     };
     assert_eq!(config.realms, [first, second]);
     let realms = config.listeners.iter().map(|listener| listener.realm).collect::<Vec<_>>();
@@ -313,6 +329,62 @@ fn errors_have_a_line() {
             "broker.toml:4: found -1, expected 1 to 1099511627776",
         ),
         (format!("{PLAIN}[limits]\nqueue_bytes = \"1\""), "broker.toml:4: found string \"1\", expected "),
+    ]);
+}
+
+/// Two lines.
+const TLS: &str = "certificate = \"pki/server.crt\"\nkey = \"pki/server.key\"\n";
+
+#[test]
+fn keys_about_clients_arrive() {
+    let text = format!(
+        "[[listener]]\nbind = \"127.0.0.1:8883\"\n{TLS}ca_directory = \"pki\"\ncrl = \"pki/crl.pem\"\n\
+         request_certificate = true\nidentity = \"common-name\"\nclient_id_must_be = \"%u-*\"\n\
+         ciphers = [\"TLS_AES_128_GCM_SHA256\"]\nallow_readable_key = true\n"
+    );
+    let listener = load(&directory(), &text).unwrap().listeners.remove(0);
+    assert_eq!(listener.identity, IdentitySource::CommonName);
+    assert_eq!(listener.client_id_rule, ClientIdRule::UserAndMore("-".into()));
+    let tls = listener.tls.unwrap();
+    assert_eq!(
+        (tls.client_certificate, tls.readable_key),
+        (ClientCertificate::Optional, ReadableKey::Warned)
+    );
+    assert_eq!(tls.ciphers, Ciphers::from_names(["TLS_AES_128_GCM_SHA256"]).unwrap());
+    assert!(tls.ca.is_none() && tls.ca_directory.is_some() && tls.crl.is_some());
+}
+
+#[test]
+fn errors_of_keys_about_clients_have_a_line() {
+    let listener = |lines: &str| format!("[[listener]]\nbind = \"127.0.0.1:8883\"\n{lines}\n");
+    check_errors([
+        (listener("request_certificate = true"), "broker.toml:3: found `request_certificate` without TLS"),
+        (listener("crl = \"pki/ca.crt\""), "broker.toml:3: found `crl` without TLS"),
+        (listener("ciphers = [\"x\"]"), "broker.toml:3: found `ciphers` without TLS"),
+        (
+            listener(&format!("{TLS}ciphers = [\"TLS_AES_128_GCM_SHA256\",\n\"RC4-MD5\"]")),
+            "broker.toml:6: found \"RC4-MD5\", expected TLS_AES_256_GCM_SHA384, ",
+        ),
+        (
+            listener(&format!("{TLS}ca_directory = \"pki/ca.crt\"\nrequire_certificate = true")),
+            "broker.toml:5: found `",
+        ),
+        (
+            listener(&format!("{TLS}request_certificate = true")),
+            "broker.toml:5: found `request_certificate = true` without `ca`",
+        ),
+        (
+            listener("identity = \"name\""),
+            "broker.toml:3: found \"name\", expected \"password\", \"common-name\" or \"subject\"",
+        ),
+        (
+            listener(&format!("{TLS}identity = \"subject\"")),
+            "broker.toml:5: found `identity = \"subject\"` without client certificates, expected `require_cert",
+        ),
+        (
+            listener("client_id_must_be = \"user\""),
+            "broker.toml:3: found \"user\", expected \"%u\" for the user name",
+        ),
     ]);
 }
 

@@ -35,6 +35,7 @@ use crate::{
     metrics::Tally,
     router::{Contents, Delivery, Mailbox, MatchCache, RetainedWalk, Stamp},
     sessions::Seat,
+    settings::Followed,
     storage::Ticket,
 };
 
@@ -110,6 +111,8 @@ pub(super) struct Connection {
     pub(super) retained_at: Ticket,
     /// Where storage must be for the subscriptions of the packet at hand.
     pub(super) subscribed_at: Ticket,
+    /// Where storage must be before CONNACK is sent.
+    opened_at: Ticket,
     /// Packets that may leave once storage has reached a position: packet ids of QoS 2 must not be forgotten.
     pub(super) gated: Option<Gated>,
     /// Packet ids that were given out in this wake, for storage.
@@ -119,6 +122,9 @@ pub(super) struct Connection {
     /// The client asked to be told when messages were received: then each must be safe before it is told, or a crash
     /// could give the same message two stamps.
     pub(super) stamps: bool,
+    /// The largest packet that the client may send: what it was told.
+    pub(super) packet_bytes_max: usize,
+    pub(super) settings: Followed,
     pub(super) tally: Tally,
     pub(super) occupied: bool,
 }
@@ -138,7 +144,11 @@ pub(super) struct Arrival {
     pub(super) received: BytesMut,
     /// CONNACK.
     pub(super) out: BytesMut,
+    /// Where storage must be before it leaves: it promises the will.
+    pub(super) opened_at: Ticket,
     pub(super) stamps: bool,
+    /// What the client was told of them in CONNACK holds as long as the connection.
+    pub(super) settings: Followed,
 }
 
 /// What a turn of the poll found.
@@ -185,7 +195,9 @@ impl Connection {
             walks,
             received,
             out,
+            opened_at,
             stamps,
+            settings,
         } = arrival;
         Self {
             hub,
@@ -210,10 +222,13 @@ impl Connection {
             timer: None,
             retained_at: Ticket::START,
             subscribed_at: Ticket::START,
+            opened_at,
             gated: None,
             sent: Vec::new(),
             settled: Vec::new(),
             stamps,
+            packet_bytes_max: settings.limits.packet_bytes,
+            settings,
             tally: Tally::default(),
             occupied: false,
         }
@@ -221,9 +236,13 @@ impl Connection {
 
     fn turns(&mut self, cx: &mut Context<'_>, scratch: &mut Scratch) -> Result<(), Ending> {
         let now = clock::now();
+        self.settings.follow(&self.hub.settings);
         if !self.occupied {
-            self.occupied = true;
             self.seat.occupy(cx.waker());
+            if self.seat.verdict().is_none() && self.hub.store.wait(self.opened_at, cx.waker()) {
+                return Ok(());
+            }
+            self.occupied = true;
             // Clients need not wait for CONNACK: whole packets may have come with CONNECT.
             let early = std::mem::take(&mut self.partial);
             self.take_in(&early, scratch, now)?;
@@ -299,7 +318,8 @@ impl Connection {
     /// Whether so many acknowledgements wait that nothing is read.
     fn waits_for_storage(&self) -> bool {
         self.storage_stall.is_some()
-            || self.session.acknowledgements_waiting() >= usize::from(self.hub.limits.receive_maximum)
+            || self.session.acknowledgements_waiting()
+                >= usize::from(self.session.negotiated().receive_maximum.get())
     }
 
     /// Reads once, and handles every whole packet.

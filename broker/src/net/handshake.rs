@@ -17,7 +17,7 @@ use super::{
     connection::{Arrival, Connection},
     listener::{Entrance, ListenerTerms},
     stream::Stream,
-    tls::LiveTls,
+    tls::{LiveTls, PeerCertificate},
     websocket::{self, NotOpened},
 };
 use crate::{
@@ -29,7 +29,8 @@ use crate::{
     metrics::RefusalReason,
     router::{Delivery, FRAME_BYTES_MAX, Mailbox, RECEIVE_STAMP, RetainedWalk, Wire},
     sessions::{Claim, Parked, Seat},
-    storage::Record,
+    settings::{Followed, Settings},
+    storage::{Record, Ticket},
 };
 
 /// What is read at once before CONNECT is complete: few are larger.
@@ -78,14 +79,16 @@ async fn let_in(
     listener: Arc<ListenerTerms>,
     entrance: Entrance,
 ) {
-    let limit = Duration::from_secs(hub.limits.connect_timeout_seconds);
+    let settings = Followed::new(&hub.settings);
+    let limit = Duration::from_secs(settings.limits.connect_timeout_seconds);
     let started = clock::now();
     let opened = async {
-        let stream = secure(&hub, socket, listener.tls.clone()).await.map_err(Unopened::from)?;
-        open(stream, &listener.protocol).await
+        let secured = secure(&hub, socket, listener.tls.clone()).await;
+        let (stream, certificate) = secured.map_err(Unopened::from)?;
+        Ok((open(stream, &listener.protocol).await?, certificate))
     };
-    let mut stream = match tokio::time::timeout(limit, opened).await {
-        Ok(Ok(stream)) => stream,
+    let (mut stream, certificate) = match tokio::time::timeout(limit, opened).await {
+        Ok(Ok(opened)) => opened,
         Ok(Err(Unopened { refused, farewell })) => {
             refuse(&hub, None, None, address, &refused);
             if let Some((stream, answer)) = farewell {
@@ -97,7 +100,8 @@ async fn let_in(
     };
     let mut received = BytesMut::new();
     let left = limit.saturating_sub(clock::now() - started);
-    let connect = match tokio::time::timeout(left, read_connect(&hub, &mut stream, &mut received)).await {
+    let connect = match tokio::time::timeout(left, read_connect(&settings, &mut stream, &mut received)).await
+    {
         Ok(Ok(connect)) => connect,
         Ok(Err(refused)) => {
             refuse(&hub, None, None, address, &refused);
@@ -105,8 +109,8 @@ async fn let_in(
         }
         Err(_) => return refuse(&hub, None, None, address, &too_slow(limit)),
     };
-    match admit(&hub, listener.realm, &connect, address).await {
-        Ok(admitted) => enter(hub, stream, received, connect, admitted, entrance),
+    match admit(&hub, &settings, &listener, certificate, &connect, address).await {
+        Ok(admitted) => enter(hub, stream, received, connect, admitted, entrance, settings),
         Err(refused) => {
             let user = connect.user_name.as_deref();
             refuse(&hub, Some(&connect.client_id), user, address, &refused);
@@ -167,16 +171,21 @@ async fn open(stream: Stream, protocol: &Protocol) -> Result<Stream, Unopened> {
     }
 }
 
-async fn secure(hub: &Hub, socket: TcpStream, tls: Option<Arc<LiveTls>>) -> Result<Stream, Refused> {
-    let Some(tls) = tls else { return Ok(Stream::Plain(socket)) };
-    match tls.acceptor().accept(socket).await {
-        Ok(stream) => Ok(Stream::Tls(Box::new(stream))),
-        Err(error) => {
-            hub.metrics.tls_handshake_failures.inc();
-            let detail = format!("TLS handshake: {error}{}", tls_hint(&error.to_string()));
-            Err(Refused::silently(RefusalReason::TlsHandshake, detail))
-        }
-    }
+async fn secure(
+    hub: &Hub,
+    socket: TcpStream,
+    tls: Option<Arc<LiveTls>>,
+) -> Result<(Stream, Option<Arc<PeerCertificate>>), Refused> {
+    let Some(tls) = tls else { return Ok((Stream::Plain(socket), None)) };
+    let failed = |error: &dyn std::fmt::Display| {
+        hub.metrics.tls_handshake_failures.inc();
+        let detail = format!("TLS handshake: {error}{}", tls_hint(&error.to_string()));
+        Refused::silently(RefusalReason::TlsHandshake, detail)
+    };
+    let stream = tls.acceptor().accept(socket).await.map_err(|error| failed(&error))?;
+    let certificate =
+        tls.peer_certificate(stream.get_ref().1, clock::unix_time()).map_err(|error| failed(&error))?;
+    Ok((Stream::Tls(Box::new(stream)), certificate))
 }
 
 /// What usually causes a failed handshake.
@@ -190,12 +199,24 @@ fn tls_hint(error: &str) -> &'static str {
         " (the client does not speak TLS on this port)"
     } else if error.contains("certificaterequired") || error.contains("nocertificate") {
         " (require_certificate is on, and the client shows no certificate)"
+    } else if error.contains("unknownrevocationstatus") {
+        " (crl has no list of the authority that issued the client's certificate)"
+    } else if error.contains("expiredrevocationlist") {
+        " (the revocation list is out of date: `gaugeline pki renew crl`, or get a new one from the authority)"
+    } else if error.contains("peercertificate:revoked") {
+        " (the client's certificate is on the revocation list)"
+    } else if error.contains("peercertificate:unknownissuer") {
+        " (ca has no authority that issued the client's certificate)"
     } else {
         ""
     }
 }
 
-async fn read_connect(hub: &Hub, stream: &mut Stream, received: &mut BytesMut) -> Result<Connect, Refused> {
+async fn read_connect(
+    settings: &Settings,
+    stream: &mut Stream,
+    received: &mut BytesMut,
+) -> Result<Connect, Refused> {
     let malformed = |error: codec::DecodeError, version: Option<Version>| Refused {
         detail: format!("CONNECT: {error}"),
         counted: if error.refusal_version().is_some() {
@@ -215,10 +236,10 @@ async fn read_connect(hub: &Hub, stream: &mut Stream, received: &mut BytesMut) -
             let detail = format!("the first packet is not CONNECT [MQTT-3.1.0-1]{hint}");
             return Err(Refused::silently(RefusalReason::MalformedConnect, detail));
         }
-        let frame = codec::frame(received, hub.limits.connect_packet_bytes)
+        let frame = codec::frame(received, settings.limits.connect_packet_bytes)
             .map_err(|error| malformed(error, None))?;
         if let Some(frame) = frame {
-            let connect = Connect::decode(&frame, &hub.packet_limits)
+            let connect = Connect::decode(&frame, &settings.packets)
                 .map_err(|error| malformed(error, claims_v5(frame.body).then_some(Version::V5)))?;
             let length = frame.len;
             bytes::Buf::advance(received, length);
@@ -260,42 +281,51 @@ struct Admitted {
 
 async fn admit(
     hub: &Hub,
-    realm: RealmId,
+    settings: &Settings,
+    listener: &ListenerTerms,
+    certificate: Option<Arc<PeerCertificate>>,
     connect: &Connect,
     address: SocketAddr,
 ) -> Result<Admitted, Refused> {
+    let realm = listener.realm;
     let answered = |reason, counted, detail: String| Refused {
         detail,
         counted,
         answer: Some((connect.version, reason)),
     };
     let rules = hub.access.snapshot();
-    let authenticated = hub
-        .authenticator
-        .authenticate(realm, connect.user_name.as_deref(), connect.password.as_deref())
-        .await
-        .map_err(|refusal| {
-            let counted = match refusal.reason() {
-                ReasonCode::ServerBusy => RefusalReason::ServerBusy,
-                _ => RefusalReason::NotAuthorized,
+    let named = certificate.as_ref().and_then(|shown| listener.identity.user(shown.leaf()));
+    let names_user = named.is_some();
+    let user = match named {
+        Some(user) => Some(user.map_err(|error| {
+            answered(ReasonCode::NotAuthorized, RefusalReason::NotAuthorized, error.to_string())
+        })?),
+        None => check_password(hub, realm, connect).await?,
+    };
+    let negotiated =
+        session::negotiate(connect, &settings.server, assigned_client_id).map_err(|refusal| {
+            let counted = match refusal.reason {
+                ReasonCode::ClientIdentifierNotValid => RefusalReason::ClientId,
+                _ => RefusalReason::AuthenticationMethod,
             };
-            answered(refusal.reason(), counted, refusal.to_string())
+            answered(refusal.reason, counted, refusal.to_string())
         })?;
-    let negotiated = session::negotiate(connect, &hub.settings, assigned_client_id).map_err(|refusal| {
-        let counted = match refusal.reason {
-            ReasonCode::ClientIdentifierNotValid => RefusalReason::ClientId,
-            _ => RefusalReason::AuthenticationMethod,
-        };
-        answered(refusal.reason, counted, refusal.to_string())
-    })?;
+    if !listener.client_id_rule.admits(user.as_deref(), negotiated.client_id.as_str()) {
+        let detail = format!(
+            "the client identifier `{}` does not belong to the user (client_id_must_be)",
+            negotiated.client_id.as_str()
+        );
+        return Err(answered(ReasonCode::ClientIdentifierNotValid, RefusalReason::ClientId, detail));
+    }
     let (online, offline) = hub.registry.counts();
-    if online + offline >= hub.limits.sessions && !hub.registry.knows(&negotiated.client_id) {
+    if online + offline >= settings.limits.sessions && !hub.registry.knows(&negotiated.client_id) {
         let detail = "the limit of sessions is reached".to_owned();
         return Err(answered(ReasonCode::QuotaExceeded, RefusalReason::ServerBusy, detail));
     }
     let client_id = negotiated.client_id.clone();
-    let identity = Identity { realm, user: authenticated.user, client_id, address };
-    let seat = Arc::new(Seat::of(realm, identity.user.clone()));
+    let identity = Identity { realm, user, client_id, address };
+    let seat = Seat::of(realm, identity.user.clone()).with_certificate(certificate, names_user);
+    let seat = Arc::new(seat);
     let found = match hub.registry.claim(&identity.client_id, &seat) {
         Claim::Free => None,
         Claim::Parked(parked) => Some(parked),
@@ -307,11 +337,25 @@ async fn admit(
             }
         },
     };
-    // The rules may have changed while the password was checked: then nobody has told this connection yet.
-    if !hub.access.snapshot().realm(realm).still_admits(seat.user(), rules.realm(realm)) {
+    // The rules may have changed meanwhile: then nobody has told this connection yet.
+    if !seat.is_admitted(&hub.access.snapshot(), &rules) || !seat.is_trusted() {
         seat.vacate(ReasonCode::NotAuthorized);
     }
     Ok(Admitted { identity, negotiated, seat, found })
+}
+
+/// The user, by name and password; `None` for an anonymous client.
+async fn check_password(hub: &Hub, realm: RealmId, connect: &Connect) -> Result<Option<Arc<str>>, Refused> {
+    let (user, password) = (connect.user_name.as_deref(), connect.password.as_deref());
+    let checked = hub.authenticator.authenticate(realm, user, password).await;
+    let authenticated = checked.map_err(|refusal| {
+        let counted = match refusal.reason() {
+            ReasonCode::ServerBusy => RefusalReason::ServerBusy,
+            _ => RefusalReason::NotAuthorized,
+        };
+        Refused { detail: refusal.to_string(), counted, answer: Some((connect.version, refusal.reason())) }
+    })?;
+    Ok(authenticated.user)
 }
 
 /// A client identifier for a client that sent none: unguessable, so that nobody can take it over.
@@ -335,6 +379,7 @@ fn enter(
     connect: Connect,
     admitted: Admitted,
     entrance: Entrance,
+    settings: Followed,
 ) {
     let Admitted { identity, negotiated, seat, found } = admitted;
     let limits_packets = (negotiated.outgoing_packet_bytes_max as usize) < FRAME_BYTES_MAX;
@@ -342,7 +387,7 @@ fn enter(
     let Started { mut session, mailbox, walks, present } = start_session(&hub, &identity, negotiated, found);
     let expiry_asked = connect.properties.session_expiry_seconds;
     let mut out = BytesMut::new();
-    let connack = session.negotiated().connack(&hub.settings, expiry_asked, present);
+    let connack = session.negotiated().connack(&settings.server, expiry_asked, present);
     if let Err(error) = connack.encode(session.version(), &mut out) {
         tracing::error!(client = identity.client_id.as_str(), "no CONNACK was sent: {error}");
     }
@@ -353,8 +398,9 @@ fn enter(
         delivery.stamped = stamps;
     }
     let will = connect.will.map(Box::new);
+    let mut opened_at = Ticket::START;
     if mailbox.is_persistent() {
-        hub.store.append(Record::SessionOpened {
+        let opened = hub.store.append(Record::SessionOpened {
             session: mailbox.id(),
             realm: hub.access.load().realm(identity.realm).name.clone(),
             client_id: identity.client_id.clone(),
@@ -362,10 +408,25 @@ fn enter(
             expiry_seconds: session.negotiated().session_expiry_seconds,
             will: will.clone(),
         });
+        // Of the session alone nothing is lost that SUBACK or PUBACK does not wait for.
+        opened_at = if will.is_some() { opened } else { opened_at };
     }
     log::connected(&identity, session.version(), present);
-    let arrival =
-        Arrival { stream, identity, session, mailbox, seat, will, entrance, walks, received, out, stamps };
+    let arrival = Arrival {
+        stream,
+        identity,
+        session,
+        mailbox,
+        seat,
+        will,
+        entrance,
+        walks,
+        received,
+        out,
+        opened_at,
+        stamps,
+        settings,
+    };
     tokio::spawn(Connection::new(hub, arrival).run());
 }
 

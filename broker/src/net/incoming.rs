@@ -17,7 +17,7 @@ use crate::{
     log,
     metrics::DropReason,
     router::{CachedTopic, Delivery, Fanout, RetainedWalk, Run},
-    storage::{Record, Ticket},
+    storage::{KeptSubscription, Record, Ticket},
 };
 
 /// How long a client of MQTT 3 waits before it is cut off because a queue is full: it will come back at once, and the
@@ -64,11 +64,9 @@ impl Connection {
         run: &mut Option<Run<'b>>,
     ) -> Result<usize, Ending> {
         let mut used = 0;
-        while let Some(frame) =
-            codec::frame(bytes.get(used..).unwrap_or_default(), self.hub.limits.packet_bytes)?
-        {
+        while let Some(frame) = codec::frame(bytes.get(used..).unwrap_or_default(), self.packet_bytes_max)? {
             used += frame.len;
-            let packet = packet::decode(self.session.version(), &frame, &self.hub.packet_limits)?;
+            let packet = packet::decode(self.session.version(), &frame, &self.settings.packets)?;
             match self.session.handle_packet(packet, &mut self.out)? {
                 Event::Handled => {}
                 Event::Settled(message) => {
@@ -306,7 +304,7 @@ impl Connection {
             return ReasonCode::NotAuthorized;
         }
         let existed = self.session.subscriptions().contains(&filter);
-        if !existed && self.session.subscriptions().len() >= self.hub.limits.subscriptions_per_session {
+        if !existed && self.session.subscriptions().len() >= self.settings.limits.subscriptions_per_session {
             log::refused(
                 &self.identity,
                 format_args!("subscribe to {filter}: the limit of subscriptions_per_session is reached"),
@@ -319,25 +317,27 @@ impl Connection {
             retain_as_published: wanted.retain_as_published,
             id,
         };
+        let retained = match wanted.retain_handling {
+            // [MQTT 5.0, section 4.8.2]: no retained messages for shared subscriptions.
+            _ if filter.group().is_some() => false,
+            RetainHandling::OnSubscribe => true,
+            RetainHandling::OnNewSubscribe => !existed,
+            RetainHandling::Never => false,
+        };
         self.session.subscriptions_mut().insert(filter.clone(), subscription);
         self.hub.metrics.subscriptions.inc_by(i64::from(!existed));
         if self.mailbox.is_persistent() {
             self.subscribed_at = self.hub.store.append(Record::Subscribed {
                 session: self.mailbox.id(),
                 filter: filter.clone(),
-                subscription,
+                subscription: KeptSubscription { subscription, walking: retained },
             });
         }
         // First the subscription, then the retained messages: a message in between comes twice rather than never.
         self.hub.router.subscribe(&self.mailbox, &filter, subscription);
-        let retained = match wanted.retain_handling {
-            RetainHandling::OnSubscribe => true,
-            RetainHandling::OnNewSubscribe => !existed,
-            RetainHandling::Never => false,
-        };
-        // [MQTT 5.0, section 4.8.2]: no retained messages for shared subscriptions.
-        if retained && filter.group().is_none() {
-            walks.push(RetainedWalk { page: self.hub.router.retained().pages(filter), subscription });
+        if retained {
+            let page = self.hub.router.retained().pages(filter);
+            walks.push(RetainedWalk { page, subscription, waiting: None });
         }
         match wanted.qos {
             QoS::AtMostOnce => ReasonCode::Success,
@@ -391,6 +391,6 @@ impl Connection {
 
     /// Whether the first packet in `bytes` is not whole.
     pub(super) fn begins_incomplete(&self, bytes: &[u8]) -> Result<bool, Ending> {
-        Ok(codec::frame(bytes, self.hub.limits.packet_bytes)?.is_none())
+        Ok(codec::frame(bytes, self.packet_bytes_max)?.is_none())
     }
 }

@@ -4,7 +4,10 @@ use std::{
     collections::HashMap,
     io,
     net::{IpAddr, SocketAddr},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -17,7 +20,7 @@ use tokio::{
 
 use super::{handshake, tls::LiveTls};
 use crate::{
-    auth::RealmId,
+    auth::{ClientIdRule, IdentitySource, RealmId},
     config::Protocol,
     hub::Hub,
     log,
@@ -35,6 +38,10 @@ pub(crate) struct ListenerTerms {
     pub(crate) protocol: Protocol,
     /// Whose rules hold for them.
     pub(crate) realm: RealmId,
+    /// Where they have their user names from.
+    pub(crate) identity: IdentitySource,
+    /// Which client identifiers they may have.
+    pub(crate) client_id_rule: ClientIdRule,
 }
 
 /// A bound socket.
@@ -101,8 +108,8 @@ impl Listener {
 /// Counts the connections, in total and by address.
 #[derive(Debug)]
 pub(crate) struct Doorman {
-    connections_max: usize,
-    per_address_max: usize,
+    connections_max: AtomicUsize,
+    per_address_max: AtomicUsize,
     metrics: Arc<Metrics>,
     inside: Mutex<Inside>,
     /// Set once the broker stops: who has no session by then does not get one.
@@ -124,8 +131,19 @@ pub(crate) struct Entrance {
 
 impl Doorman {
     pub(crate) fn new(connections_max: usize, per_address_max: usize, metrics: Arc<Metrics>) -> Self {
-        let closing = watch::Sender::new(false);
-        Self { connections_max, per_address_max, metrics, inside: Mutex::default(), closing }
+        Self {
+            connections_max: AtomicUsize::new(connections_max),
+            per_address_max: AtomicUsize::new(per_address_max),
+            metrics,
+            inside: Mutex::default(),
+            closing: watch::Sender::new(false),
+        }
+    }
+
+    /// So many may come in from now on. Whoever is inside stays.
+    pub(crate) fn set_limits(&self, connections_max: usize, per_address_max: usize) {
+        self.connections_max.store(connections_max, Ordering::Relaxed);
+        self.per_address_max.store(per_address_max, Ordering::Relaxed);
     }
 
     /// Sends away everybody who waits to be let in.
@@ -140,11 +158,11 @@ impl Doorman {
 
     fn enter(self: &Arc<Self>, address: IpAddr) -> Result<Entrance, RefusalReason> {
         let mut inside = self.inside.lock();
-        if inside.total >= self.connections_max {
+        if inside.total >= self.connections_max.load(Ordering::Relaxed) {
             return Err(RefusalReason::TooManyConnections);
         }
         let from_address = inside.by_address.entry(address).or_default();
-        if *from_address >= self.per_address_max {
+        if *from_address >= self.per_address_max.load(Ordering::Relaxed) {
             return Err(RefusalReason::TooManyFromAddress);
         }
         *from_address += 1;
@@ -184,5 +202,7 @@ mod tests {
         drop(first);
         assert!(doorman.enter(one).is_ok());
         assert_eq!(doorman.inside(), 2);
+        doorman.set_limits(2, 2);
+        assert_eq!(doorman.enter(two).err(), Some(RefusalReason::TooManyConnections));
     }
 }

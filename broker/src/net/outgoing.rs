@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Instant};
 
 use bytes::{Buf, BytesMut};
 use gaugeline_protocol::{
-    QoS,
+    QoS, TopicFilter,
     session::{Message as _, Undelivered},
 };
 
@@ -17,7 +17,7 @@ use crate::{
     auth::AccessKind,
     metrics::DropReason,
     router::{Contents, Delivery, DeliveryOptions, Entry},
-    storage::{Receiver, Record, Ticket},
+    storage::{KeptSubscription, Receiver, Record, Ticket},
 };
 
 /// From this much at once a connection counts as busy, and its mailbox keeps buffers with room.
@@ -196,14 +196,13 @@ impl Connection {
         let Some(walk) = self.walks.first_mut() else { return false };
         scratch.found.clear();
         let more = self.hub.router.retained().next_page(&mut walk.page, &mut scratch.found);
-        let subscription = walk.subscription;
-        if !more {
-            self.walks.remove(0);
-        }
+        let (subscription, waiting) = (walk.subscription, walk.waiting.clone());
+        let finished = (!more).then(|| self.walks.remove(0));
         let access = self.hub.access.load();
         let own = subscription.no_local.then(|| self.mailbox.id());
         for message in scratch.found.drain(..) {
-            if own.is_some() && message.publisher() == own {
+            let waits = waiting.as_ref().is_some_and(|waiting| waiting.contains(&message.stamp()));
+            if waits || (own.is_some() && message.publisher() == own) {
                 continue;
             }
             let options = DeliveryOptions {
@@ -212,14 +211,36 @@ impl Connection {
                 subscription_ids: subscription.id.map(|id| [id].into()),
             };
             let delivery = options.deliver(&message);
-            if !delivery.has_expired(now)
-                && access.decide(&self.identity, AccessKind::Read, message.topic()).allowed
-            {
-                self.keep_retained(&delivery);
-                self.backlog.push_delivery(delivery);
+            if delivery.has_expired(now) {
+                continue;
             }
+            if !access.decide(&self.identity, AccessKind::Read, message.topic()).allowed {
+                let client = self.identity.client_id.as_str();
+                self.hub.metrics.count_drops(DropReason::AclRead, Some(client), Some(message.topic()), 1);
+                continue;
+            }
+            self.keep_retained(&delivery);
+            self.backlog.push_delivery(delivery);
+        }
+        if let Some(walk) = finished {
+            self.tell_walked(walk.filter());
         }
         true
+    }
+
+    /// Tells storage that the retained messages of a subscription wait for the session now, or have been sent.
+    fn tell_walked(&self, filter: &TopicFilter) {
+        // The client may have subscribed again meanwhile.
+        if !self.mailbox.is_persistent() || self.walks.iter().any(|walk| walk.filter() == filter) {
+            return;
+        }
+        if let Some(subscription) = self.session.subscriptions().find(filter) {
+            self.hub.store.append(Record::Subscribed {
+                session: self.mailbox.id(),
+                filter: filter.clone(),
+                subscription: KeptSubscription { subscription: *subscription, walking: false },
+            });
+        }
     }
 
     /// A retained message that is delivered to a session that outlives its connection waits for it like any other.

@@ -131,6 +131,12 @@ impl Run<'_> {
             .filter(|to| to.mailbox.keeps(to.options.qos))
     }
 
+    /// Those who would get the run's messages if they were allowed to read the topic.
+    pub fn denied(&self) -> impl Iterator<Item = &Mailbox> {
+        let denied = self.topic.targets.denied.iter().filter(|target| !self.is_own(target));
+        denied.map(|target| &*target.mailbox)
+    }
+
     /// Each message of the run to one member of each shared subscription. Each call moves their turns on.
     pub fn shares(&self) -> Vec<Share> {
         let mut shares = Vec::new();

@@ -4,7 +4,7 @@
 //! connected clients), and deliveries, which share the message (for sessions that keep it, and for large or unusual
 //! messages). While no connection owns the mailbox, only deliveries above QoS 0 are taken.
 //!
-//! Bounded: above [`MailboxLimits::stall_bytes`] a publisher is asked to wait; a mailbox whose owner does not catch up
+//! Bounded: above [`super::MailboxLimits::stall_bytes`] a publisher is asked to wait; a mailbox whose owner does not catch up
 //! in time is marked as lagging, and from then on messages over the limits are dropped and counted, until it is nearly
 //! empty again. One short lock; nothing is called while it is held.
 
@@ -21,7 +21,7 @@ use gaugeline_protocol::QoS;
 use parking_lot::Mutex;
 
 use super::{
-    Contents, Delivery, DeliveryOptions, Entry, Frames, MailboxId, MailboxLimits, MailboxOptions, Message,
+    Contents, Delivery, DeliveryOptions, Entry, Frames, LiveLimits, MailboxId, MailboxOptions, Message,
     Overflow, QueueTotal, Stamp, Wire,
 };
 use crate::auth::Identity;
@@ -41,7 +41,7 @@ pub struct Mailbox {
     id: MailboxId,
     identity: ArcSwap<Identity>,
     options: MailboxOptions,
-    limits: MailboxLimits,
+    limits: Arc<LiveLimits>,
     total: Arc<QueueTotal>,
     /// A [`Wire`]; changed only under the lock of `state`, read without it as a hint that the lock confirms.
     wire: AtomicU8,
@@ -68,7 +68,7 @@ impl Mailbox {
         id: MailboxId,
         identity: Identity,
         options: MailboxOptions,
-        limits: MailboxLimits,
+        limits: Arc<LiveLimits>,
         total: Arc<QueueTotal>,
     ) -> Self {
         Self {
@@ -192,7 +192,7 @@ impl Mailbox {
     fn pushed(&self, state: &mut State, wakers: &mut Vec<Waker>) -> Pushed {
         wakers.extend(state.owner.take());
         self.count(state);
-        let over = state.bytes() > self.limits.stall_bytes;
+        let over = state.bytes() > self.limits.stall_bytes();
         Pushed { dropped: 0, stall: over && !state.lagging && self.wire() != Wire::Offline }
     }
 
@@ -240,7 +240,7 @@ impl Mailbox {
         let full = !state.lagging
             && !state.closed
             && self.wire() != Wire::Offline
-            && state.bytes() > self.limits.stall_bytes;
+            && state.bytes() > self.limits.stall_bytes();
         if full && !state.stalled.iter().any(|known| known.will_wake(waker)) {
             state.stalled.push(waker.clone());
         }
@@ -287,7 +287,8 @@ impl Mailbox {
         let state = self.state.lock();
         let messages = state.contents.messages + state.held_messages;
         let percent = |used: usize, most: usize| used.saturating_mul(100) / most.max(1);
-        let fuller = percent(messages, self.limits.messages).max(percent(state.bytes(), self.limits.bytes));
+        let fuller =
+            percent(messages, self.limits.messages()).max(percent(state.bytes(), self.limits.bytes()));
         let oldest = state.contents.entries.iter().find_map(|entry| match entry {
             Entry::Delivery(delivery) => Some(delivery.message.stamp()),
             Entry::Run { .. } | Entry::Frame { .. } => None,
@@ -333,10 +334,10 @@ impl Mailbox {
             return true;
         }
         if qos == QoS::AtMostOnce {
-            return bytes_after > if state.lagging { self.limits.stall_bytes } else { self.limits.bytes };
+            return bytes_after > if state.lagging { self.limits.stall_bytes() } else { self.limits.bytes() };
         }
-        bytes_after > self.limits.bytes
-            || state.contents.messages + state.held_messages + messages > self.limits.messages
+        bytes_after > self.limits.bytes()
+            || state.contents.messages + state.held_messages + messages > self.limits.messages()
     }
 }
 
@@ -352,8 +353,8 @@ impl State {
     }
 
     /// At half the stall limit those who waited go on, and a lagging owner is trusted again.
-    fn caught_up(&mut self, limits: &MailboxLimits) -> Vec<Waker> {
-        if self.bytes() > limits.stall_bytes / 2 {
+    fn caught_up(&mut self, limits: &LiveLimits) -> Vec<Waker> {
+        if self.bytes() > limits.stall_bytes() / 2 {
             return Vec::new();
         }
         self.lagging = false;

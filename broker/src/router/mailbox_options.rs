@@ -1,5 +1,7 @@
 //! What a mailbox takes, how its session wants its messages, and how much it holds.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use gaugeline_protocol::Version;
 
 /// What the owner of a mailbox takes at present.
@@ -62,4 +64,43 @@ pub struct MailboxLimits {
     pub bytes: usize,
     /// The most messages above QoS 0.
     pub messages: usize,
+}
+
+/// The [`MailboxLimits`] of all mailboxes, which may change while they are used.
+#[derive(Debug)]
+pub struct LiveLimits {
+    stall_bytes: AtomicUsize,
+    bytes: AtomicUsize,
+    messages: AtomicUsize,
+}
+
+impl LiveLimits {
+    /// Begins with these.
+    pub const fn new(limits: MailboxLimits) -> Self {
+        let MailboxLimits { stall_bytes, bytes, messages } = limits;
+        Self {
+            stall_bytes: AtomicUsize::new(stall_bytes),
+            bytes: AtomicUsize::new(bytes),
+            messages: AtomicUsize::new(messages),
+        }
+    }
+
+    /// These hold from now on. What waits already stays, even if it is more.
+    pub fn set(&self, limits: MailboxLimits) {
+        self.stall_bytes.store(limits.stall_bytes, Ordering::Relaxed);
+        self.bytes.store(limits.bytes, Ordering::Relaxed);
+        self.messages.store(limits.messages, Ordering::Relaxed);
+    }
+
+    pub(super) fn stall_bytes(&self) -> usize {
+        self.stall_bytes.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn messages(&self) -> usize {
+        self.messages.load(Ordering::Relaxed)
+    }
 }

@@ -8,7 +8,6 @@ use std::{
     time::Instant,
 };
 
-use bytes::{BufMut, Bytes, BytesMut};
 use gaugeline_protocol::{QoS, packet::Outgoing, session};
 
 use super::MailboxId;
@@ -20,16 +19,18 @@ pub const RECEIVE_STAMP: &str = "gaugeline-received";
 /// An immutable message: topic, properties and payload in one allocation.
 #[derive(Debug)]
 pub struct Message {
-    bytes: Bytes,
-    topic_bytes: usize,
-    properties_bytes: usize,
-    qos: QoS,
+    /// Topic, properties, payload. Millions of messages may wait: the fields are as small as they can be.
+    bytes: Box<[u8]>,
+    /// A packet's lengths: both are below 2^28 [MQTT 5.0, section 1.5.5].
+    topic_bytes: u32,
+    properties_bytes: u32,
     expires_at: Option<Instant>,
     publisher: Option<MailboxId>,
     stamp: Stamp,
     /// Where storage must be for the message to be safe.
     safe_at: AtomicU64,
     stamp_text: OnceLock<Box<str>>,
+    qos: QoS,
 }
 
 /// When the broker received a message: nanoseconds since 1970, strictly increasing, and so also the message's name.
@@ -92,14 +93,11 @@ impl Message {
     /// Copies a draft out of the buffers it borrows from.
     pub fn new(draft: &Draft<'_>, stamp: Stamp) -> Self {
         let (topic, properties, payload) = (draft.topic.as_bytes(), draft.properties, draft.payload);
-        let mut bytes = BytesMut::with_capacity(topic.len() + properties.len() + payload.len());
-        bytes.put_slice(topic);
-        bytes.put_slice(properties);
-        bytes.put_slice(payload);
+        let length = |part: &[u8]| u32::try_from(part.len()).unwrap_or_default();
         Self {
-            bytes: bytes.freeze(),
-            topic_bytes: topic.len(),
-            properties_bytes: properties.len(),
+            bytes: [topic, properties, payload].concat().into_boxed_slice(),
+            topic_bytes: length(topic),
+            properties_bytes: length(properties),
             qos: draft.qos,
             expires_at: draft.expires_at,
             publisher: draft.publisher,
@@ -113,19 +111,27 @@ impl Message {
     pub fn topic(&self) -> &str {
         // The bytes were a `str` when the message was made, so this never takes the default.
         self.bytes
-            .get(..self.topic_bytes)
+            .get(..self.topic_end())
             .and_then(|topic| std::str::from_utf8(topic).ok())
             .unwrap_or_default()
     }
 
     /// The encoded properties that go on to subscribers of MQTT 5.
     pub fn properties(&self) -> &[u8] {
-        self.bytes.get(self.topic_bytes..self.topic_bytes + self.properties_bytes).unwrap_or_default()
+        self.bytes.get(self.topic_end()..self.properties_end()).unwrap_or_default()
     }
 
     /// The payload.
     pub fn payload(&self) -> &[u8] {
-        self.bytes.get(self.topic_bytes + self.properties_bytes..).unwrap_or_default()
+        self.bytes.get(self.properties_end()..).unwrap_or_default()
+    }
+
+    fn topic_end(&self) -> usize {
+        self.topic_bytes as usize
+    }
+
+    fn properties_end(&self) -> usize {
+        self.topic_end() + self.properties_bytes as usize
     }
 
     /// The QoS at which it was published.

@@ -37,11 +37,11 @@ pub use contents::{Contents, Entry, Frames};
 pub use fanout::{Addressee, FRAME_BYTES_MAX, Fanout, Routed, Run, Share};
 pub use mailbox::{Mailbox, Pushed};
 pub use mailbox_id::{MailboxId, MailboxIds};
-pub use mailbox_options::{MailboxLimits, MailboxOptions, Overflow, Wire};
+pub use mailbox_options::{LiveLimits, MailboxLimits, MailboxOptions, Overflow, Wire};
 pub use match_cache::{CachedTopic, MatchCache};
 pub use message::{Delivery, DeliveryOptions, Draft, Message, RECEIVE_STAMP, Stamp, Stamper};
 pub use queue_total::QueueTotal;
-pub use retained::{Page, Retained, RetainedFull, RetainedLimits, RetainedWalk};
+pub use retained::{Page, Retained, RetainedFull, RetainedLimits, RetainedWalk, Sweep};
 pub use targets::Targets;
 
 use crate::auth::{Access, AccessKind};

@@ -7,13 +7,22 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 pub struct QueueTotal {
     messages: AtomicUsize,
     bytes: AtomicUsize,
-    bytes_max: usize,
+    bytes_max: AtomicUsize,
 }
 
 impl QueueTotal {
     /// Nothing waits yet.
     pub const fn new(bytes_max: usize) -> Self {
-        Self { messages: AtomicUsize::new(0), bytes: AtomicUsize::new(0), bytes_max }
+        Self {
+            messages: AtomicUsize::new(0),
+            bytes: AtomicUsize::new(0),
+            bytes_max: AtomicUsize::new(bytes_max),
+        }
+    }
+
+    /// So many bytes may wait from now on. What waits already stays, even if it is more.
+    pub fn set_bytes_max(&self, bytes_max: usize) {
+        self.bytes_max.store(bytes_max, Ordering::Relaxed);
     }
 
     /// How many messages wait.
@@ -26,8 +35,9 @@ impl QueueTotal {
         self.bytes.load(Ordering::Relaxed)
     }
 
-    pub(super) fn has_room_for(&self, bytes: usize) -> bool {
-        self.bytes() + bytes <= self.bytes_max
+    /// Whether so many bytes more may wait.
+    pub fn has_room_for(&self, bytes: usize) -> bool {
+        self.bytes() + bytes <= self.bytes_max.load(Ordering::Relaxed)
     }
 
     /// Replaces what a mailbox held by what it holds.

@@ -8,13 +8,14 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
+    time::Instant,
 };
 
-use foldhash::fast::RandomState;
+use foldhash::{HashSet, fast::RandomState};
 use gaugeline_protocol::{TopicFilter, session::Subscription};
 use parking_lot::RwLock;
 
-use super::Message;
+use super::{Message, Stamp};
 
 /// Shards by the first level of the topic: a filter with a literal first level reads one.
 const SHARDS: usize = 16;
@@ -40,7 +41,8 @@ pub struct RetainedFull;
 pub struct Retained {
     shards: Vec<RwLock<BTreeMap<Box<str>, Arc<Message>>>>,
     hasher: RandomState,
-    limits: RetainedLimits,
+    messages_max: AtomicUsize,
+    bytes_max: AtomicUsize,
     messages: AtomicUsize,
     bytes: AtomicUsize,
 }
@@ -54,6 +56,13 @@ pub struct Page {
     after: Option<Box<str>>,
 }
 
+/// Where a search for expired messages goes on.
+#[derive(Debug, Default)]
+pub struct Sweep {
+    shard: usize,
+    after: Option<Box<str>>,
+}
+
 /// The retained messages of a new subscription that are still to be sent, page by page.
 #[derive(Debug)]
 pub struct RetainedWalk {
@@ -61,6 +70,8 @@ pub struct RetainedWalk {
     pub page: Page,
     /// How they are delivered.
     pub subscription: Subscription,
+    /// Those that wait for the session already: a walk that a crash has interrupted leaves them out.
+    pub waiting: Option<Arc<HashSet<Stamp>>>,
 }
 
 impl RetainedWalk {
@@ -75,10 +86,17 @@ impl Retained {
         Self {
             shards: (0..SHARDS).map(|_| RwLock::default()).collect(),
             hasher: RandomState::default(),
-            limits,
+            messages_max: AtomicUsize::new(limits.messages),
+            bytes_max: AtomicUsize::new(limits.bytes),
             messages: AtomicUsize::new(0),
             bytes: AtomicUsize::new(0),
         }
+    }
+
+    /// So much may be retained from now on. What is retained already stays, even if it is more.
+    pub fn set_limits(&self, limits: RetainedLimits) {
+        self.messages_max.store(limits.messages, Ordering::Relaxed);
+        self.bytes_max.store(limits.bytes, Ordering::Relaxed);
     }
 
     /// How many messages and bytes are retained.
@@ -86,32 +104,69 @@ impl Retained {
         (self.messages.load(Ordering::Relaxed), self.bytes.load(Ordering::Relaxed))
     }
 
-    /// Replaces the retained message of the topic.
+    /// Replaces the retained message of the topic. `note` is called before anybody else can change that topic, so that
+    /// what is noted is in the order of the changes; it must not block.
     ///
     /// # Errors
-    /// [`RetainedFull`] leaves what was retained before.
-    pub fn insert(&self, message: Arc<Message>) -> Result<(), RetainedFull> {
-        let Some(shard) = self.shards.get(self.shard_of(message.topic())) else { return Ok(()) };
+    /// [`RetainedFull`] leaves what was retained before; then `note` is not called.
+    pub fn insert<T>(&self, message: Arc<Message>, note: impl FnOnce() -> T) -> Result<T, RetainedFull> {
+        let Some(shard) = self.shards.get(self.shard_of(message.topic())) else { return Ok(note()) };
         let mut topics = shard.write();
         let before = topics.get(message.topic()).map(|old| old.size());
         let (messages, bytes) = self.size();
         let bytes_after = bytes.saturating_sub(before.unwrap_or(0)) + message.size();
-        if bytes_after > self.limits.bytes || (before.is_none() && messages >= self.limits.messages) {
+        let messages_max = self.messages_max.load(Ordering::Relaxed);
+        if bytes_after > self.bytes_max.load(Ordering::Relaxed)
+            || (before.is_none() && messages >= messages_max)
+        {
             return Err(RetainedFull);
         }
         self.bytes.fetch_add(message.size(), Ordering::Relaxed);
         self.bytes.fetch_sub(before.unwrap_or(0), Ordering::Relaxed);
         self.messages.fetch_add(usize::from(before.is_none()), Ordering::Relaxed);
         topics.insert(message.topic().into(), message);
-        Ok(())
+        Ok(note())
     }
 
-    /// An empty retained message ends the topic's retained message [MQTT-3.3.1-6].
-    pub fn remove(&self, topic: &str) {
-        let Some(shard) = self.shards.get(self.shard_of(topic)) else { return };
-        if let Some(old) = shard.write().remove(topic) {
-            self.bytes.fetch_sub(old.size(), Ordering::Relaxed);
-            self.messages.fetch_sub(1, Ordering::Relaxed);
+    /// An empty retained message ends the topic's retained message [MQTT-3.3.1-6]. `note` is as for [`Self::insert`].
+    pub fn remove<T>(&self, topic: &str, note: impl FnOnce() -> T) -> T {
+        let Some(shard) = self.shards.get(self.shard_of(topic)) else { return note() };
+        let mut topics = shard.write();
+        if let Some(old) = topics.remove(topic) {
+            self.forget(&old);
+        }
+        note()
+    }
+
+    fn forget(&self, old: &Message) {
+        self.bytes.fetch_sub(old.size(), Ordering::Relaxed);
+        self.messages.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Removes what has expired among the next topics, a page of them, each noted as for [`Self::insert`]. After the last
+    /// one it begins anew.
+    pub fn sweep(&self, sweep: &mut Sweep, now: Instant, note: impl Fn(&str)) {
+        let Some(shard) = self.shards.get(sweep.shard) else { return };
+        let mut topics = shard.write();
+        let start = sweep.after.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
+        let mut expired = Vec::new();
+        let (mut looked_at, mut last) = (0, None);
+        for (topic, message) in topics.range::<str, _>((start, Bound::Unbounded)).take(PAGE_TOPICS_MAX) {
+            looked_at += 1;
+            last = Some(topic);
+            if message.expires_at().is_some_and(|at| at <= now) {
+                expired.push(topic.clone());
+            }
+        }
+        sweep.after = last.filter(|_| looked_at == PAGE_TOPICS_MAX).cloned();
+        for topic in expired {
+            if let Some(old) = topics.remove(&topic) {
+                self.forget(&old);
+                note(&topic);
+            }
+        }
+        if sweep.after.is_none() {
+            sweep.shard = (sweep.shard + 1) % SHARDS;
         }
     }
 
@@ -177,11 +232,13 @@ fn literal_prefix(filter: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
+    use std::{cell::RefCell, time::Duration};
+
     use gaugeline_protocol::QoS;
     use proptest::prelude::*;
 
     use super::*;
-    use crate::router::{Draft, Stamp};
+    use crate::router::Draft;
 
     fn message(topic: &str, payload: &[u8]) -> Arc<Message> {
         let (properties, qos) = (&[][..], QoS::AtMostOnce);
@@ -208,7 +265,7 @@ mod tests {
         ) {
             let retained = Retained::new(NO_LIMITS);
             for topic in &topics {
-                retained.insert(message(topic, b"x")).unwrap();
+                retained.insert(message(topic, b"x"), || ()).unwrap();
             }
             let wanted = TopicFilter::new(&filter).unwrap();
             let expected = topics.iter().filter(|topic| wanted.matches(topic)).cloned().collect::<Vec<_>>();
@@ -220,7 +277,7 @@ mod tests {
     fn a_walk_over_more_than_a_page_neither_skips_nor_repeats() {
         let retained = Retained::new(NO_LIMITS);
         for at in 0..3 * PAGE_TOPICS_MAX {
-            retained.insert(message(&format!("a/{at}"), b"x")).unwrap();
+            retained.insert(message(&format!("a/{at}"), b"x"), || ()).unwrap();
         }
         let found = all(&retained, "a/+");
         assert_eq!(found.len(), 3 * PAGE_TOPICS_MAX);
@@ -228,15 +285,43 @@ mod tests {
     }
 
     #[test]
+    fn sweeping_finds_what_has_expired_and_nothing_else() {
+        let retained = Retained::new(NO_LIMITS);
+        let now = crate::clock::now();
+        let expiring = |topic: &str, seconds: Option<u64>| {
+            let expires_at = seconds.map(|seconds| now + Duration::from_secs(seconds));
+            let (payload, properties, qos) = (&b"x"[..], &[][..], QoS::AtMostOnce);
+            let draft = Draft { topic, payload, properties, qos, expires_at, publisher: None };
+            retained.insert(Arc::new(Message::new(&draft, Stamp::from_nanoseconds(1))), || ()).unwrap();
+        };
+        for at in 0..3 * PAGE_TOPICS_MAX {
+            expiring(&format!("{}/{at}", at % 40), [None, Some(10), Some(1000)][at % 3]);
+        }
+        let mut sweep = Sweep::default();
+        let mut sweep_all = |now| {
+            let noted = RefCell::new(Vec::new());
+            for _ in 0..SHARDS + 3 {
+                retained.sweep(&mut sweep, now, |topic| noted.borrow_mut().push(topic.to_owned()));
+            }
+            noted.into_inner().len()
+        };
+        assert_eq!(sweep_all(now), 0);
+        assert_eq!(sweep_all(now + Duration::from_secs(10)), PAGE_TOPICS_MAX);
+        assert_eq!(retained.size().0, 2 * PAGE_TOPICS_MAX);
+        assert_eq!(sweep_all(now + Duration::from_secs(1000)), PAGE_TOPICS_MAX);
+        assert_eq!(all(&retained, "#").len(), PAGE_TOPICS_MAX);
+    }
+
+    #[test]
     fn limits_hold_and_replacing_needs_no_room() {
         let retained = Retained::new(RetainedLimits { messages: 2, bytes: 10_000 });
-        retained.insert(message("a", b"1")).unwrap();
-        retained.insert(message("b", b"1")).unwrap();
-        assert_eq!(retained.insert(message("c", b"1")), Err(RetainedFull));
-        retained.insert(message("a", b"2")).unwrap();
-        assert_eq!(retained.insert(message("a", &[0; 20_000])), Err(RetainedFull));
-        retained.remove("b");
-        retained.insert(message("c", b"1")).unwrap();
+        retained.insert(message("a", b"1"), || ()).unwrap();
+        retained.insert(message("b", b"1"), || ()).unwrap();
+        assert_eq!(retained.insert(message("c", b"1"), || ()), Err(RetainedFull));
+        retained.insert(message("a", b"2"), || ()).unwrap();
+        assert_eq!(retained.insert(message("a", &[0; 20_000]), || ()), Err(RetainedFull));
+        retained.remove("b", || ());
+        retained.insert(message("c", b"1"), || ()).unwrap();
         assert_eq!(all(&retained, "#"), ["a", "c"]);
         assert_eq!(retained.size().0, 2);
     }

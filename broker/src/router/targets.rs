@@ -55,6 +55,8 @@ impl Target {
 pub struct Targets {
     pub(super) direct: Vec<Target>,
     pub(super) groups: Vec<Group>,
+    /// Those who subscribed and may not read the topic.
+    pub(super) denied: Vec<Target>,
 }
 
 impl Targets {
@@ -91,6 +93,7 @@ impl<F: Fn(&Mailbox) -> bool> Gather<F> {
                 }
                 None => {
                     self.places.insert(*id, None);
+                    self.targets.denied.push(Target::of(subscriber));
                 }
             }
         }

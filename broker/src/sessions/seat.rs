@@ -11,7 +11,10 @@ use std::{
 use gaugeline_protocol::ReasonCode;
 use parking_lot::Mutex;
 
-use crate::auth::RealmId;
+use crate::{
+    auth::{Access, RealmId},
+    net::tls::PeerCertificate,
+};
 
 /// One for each connection. The connection looks at its verdict whenever it is woken.
 #[derive(Debug, Default)]
@@ -20,6 +23,10 @@ pub struct Seat {
     realm: RealmId,
     /// Whose connection it is; `None` for an anonymous client.
     user: Option<Arc<str>>,
+    /// The certificate that the client has shown.
+    certificate: Option<Arc<PeerCertificate>>,
+    /// The user name comes from it: then the password file does not matter.
+    is_named_by_certificate: bool,
     /// The reason to end with, or 0.
     verdict: AtomicU8,
     /// The connection's task. Its waker never changes, so it is set once.
@@ -30,6 +37,24 @@ impl Seat {
     /// A seat for a connection of this user.
     pub fn of(realm: RealmId, user: Option<Arc<str>>) -> Self {
         Self { realm, user, ..Self::default() }
+    }
+
+    /// The same with the certificate that the client has shown, and whether the user name comes from it.
+    #[must_use]
+    pub fn with_certificate(self, certificate: Option<Arc<PeerCertificate>>, names_user: bool) -> Self {
+        Self { certificate, is_named_by_certificate: names_user, ..self }
+    }
+
+    /// Whether the client would come in under the rules of now, having come in under those of `before`, as far as can be
+    /// told without its password.
+    pub fn is_admitted(&self, now: &Access, before: &Access) -> bool {
+        let (now, before) = (now.realm(self.realm), before.realm(self.realm));
+        self.is_named_by_certificate || now.still_admits(self.user(), before)
+    }
+
+    /// Whether the client's certificate, if it has shown one, is still good for the listener.
+    pub fn is_trusted(&self) -> bool {
+        self.certificate.as_ref().is_none_or(|certificate| certificate.is_trusted())
     }
 
     /// Under whose rules it came in.

@@ -10,7 +10,7 @@ mod segment_log;
 
 use std::{fmt, task::Waker};
 
-pub use record::{Receiver, Record};
+pub use record::{KeptSubscription, Receiver, Record};
 pub use recovered::{LastConnection, Recovered, RecoveredInflight, RecoveredSession};
 pub use segment_log::{Durability, OpenError, OpenOptions, SegmentLog};
 

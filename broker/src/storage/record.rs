@@ -46,7 +46,7 @@ pub enum Record {
         /// What to.
         filter: TopicFilter,
         /// How.
-        subscription: Subscription,
+        subscription: KeptSubscription,
     },
     /// A subscription was removed.
     Unsubscribed {
@@ -105,6 +105,15 @@ pub enum Record {
     Retained(Arc<Message>),
     /// A topic has no retained message any more.
     RetainedRemoved(Arc<str>),
+}
+
+/// A subscription, and whether its beginning is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KeptSubscription {
+    /// How messages are delivered.
+    pub subscription: Subscription,
+    /// Retained messages are still to be handed over: after a crash all of them are gone through again.
+    pub walking: bool,
 }
 
 /// A session that messages wait for, and how they are delivered to it.

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use gaugeline_protocol::{ClientId, PacketId, TopicFilter, packet::Will, session::Subscription};
+use gaugeline_protocol::{ClientId, PacketId, TopicFilter, packet::Will};
 
+use super::KeptSubscription;
 use crate::router::{Delivery, MailboxId, Message, Stamp};
 
 /// Everything that outlived the last process.
@@ -35,7 +36,7 @@ pub struct RecoveredSession {
     /// How its connection stood.
     pub connection: LastConnection,
     /// Its subscriptions, in no order.
-    pub subscriptions: Vec<(TopicFilter, Subscription)>,
+    pub subscriptions: Vec<(TopicFilter, KeptSubscription)>,
     /// Messages that wait and were not sent, in their order.
     pub queued: Vec<Delivery>,
     /// What was on its way, in the order of its packet ids' use.

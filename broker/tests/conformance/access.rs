@@ -138,6 +138,7 @@ async fn forbidden_topics_are_left_out_of_wildcards(version: Version) {
     client.send(message("open/t", "y")).await;
     client.take("y").await;
     client.take("y").await;
+    assert_eq!(server.dropped(DropReason::AclRead), 1);
 }
 
 async fn forbidden_retained_messages_are_left_out(version: Version) {
@@ -149,6 +150,7 @@ async fn forbidden_retained_messages_are_left_out(version: Version) {
     client.subscribe("#", QoS::AtMostOnce).await;
     assert_eq!(client.take("x").await.topic, "open/t");
     client.expect_silence().await;
+    assert_eq!(server.dropped(DropReason::AclRead), 1);
 }
 
 /// Even without an ACL file: `$SYS` belongs to the broker [MQTT-4.7.2-1], and `$share` is no topic.

@@ -6,11 +6,11 @@ use gaugeline_protocol::{
     packet::{Connect, Outgoing},
 };
 
-use crate::support::{Client, Server, kept, message, until};
+use crate::support::{Client, Server, Setup, kept, message, until};
 
 scenarios! {
     every { an_expired_message_is_not_delivered }
-    v5 { the_time_waited_is_taken_off, an_expired_retained_message_is_not_delivered }
+    v5 { the_time_waited_is_taken_off, an_expired_retained_message_is_not_delivered, an_expired_retained_message_gives_its_place_back }
 }
 
 fn expiring<'a>(seconds: u32, payload: &'a str) -> Outgoing<'a> {
@@ -76,4 +76,17 @@ async fn an_expired_retained_message_is_not_delivered(version: Version) {
     a_second(&server).await;
     publisher.subscribe("t", QoS::AtMostOnce).await;
     publisher.expect_silence().await;
+}
+
+/// The limit of retained messages is one: the second finds room once the first has expired.
+async fn an_expired_retained_message_gives_its_place_back(version: Version) {
+    let server = Setup::new().limits(|limits| limits.retained_messages = 1).start().await;
+    let mut publisher = Client::join(&server, version, "p").await;
+    publisher.publish(QoS::AtLeastOnce, Outgoing { retain: true, ..expiring(2, "x") }).await;
+    until("the message to be counted", || server.metrics().retained_messages.get() == 1).await;
+    until("the message to expire", || server.metrics().retained_messages.get() == 0).await;
+    let other = Outgoing { retain: true, ..message("other", "y") };
+    publisher.publish(QoS::AtLeastOnce, other).await;
+    publisher.subscribe("other", QoS::AtMostOnce).await;
+    publisher.take("y").await;
 }

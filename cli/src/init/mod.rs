@@ -14,7 +14,10 @@ mod tests;
 use std::path::{Path, PathBuf};
 
 pub(crate) use accounts::{SENSOR, VIEWER, secret_file};
-pub(crate) use pki::{CA_CERTIFICATE, HostName};
+pub(crate) use pki::{
+    CA_CERTIFICATE, CA_KEY, CLOCK_SKEW, HostName, SERVER_CERTIFICATE, SERVER_DAYS, SERVER_KEY, serial_number,
+    server_parameters,
+};
 pub(crate) use report::Report;
 
 use crate::{clock, failure::Failure, files, output::say};

@@ -1,6 +1,6 @@
 //! The private certificate authority of a data directory and the broker's certificate.
 //!
-//! Owns which of the four files are made from which, and what stands in the certificates. A file that exists is
+//! Owns which of the five files are made from which, and what stands in the certificates. A file that exists is
 //! never replaced; each step leaves files that the next run can complete.
 
 use std::{
@@ -20,8 +20,16 @@ use rustls::{
     pki_types::{CertificateDer, ServerName, UnixTime, pem::PemObject},
 };
 
-use super::report::{Outcome, Report};
-use crate::{failure::Failure, files, random};
+use super::{
+    BROKER_CONFIG,
+    report::{Outcome, Report},
+};
+use crate::{
+    failure::Failure,
+    files,
+    pki::{REVOCATION_LIST, RevocationList},
+    random,
+};
 
 /// The authority's certificate, which clients trust.
 pub(crate) const CA_CERTIFICATE: &str = "pki/ca.crt";
@@ -36,11 +44,11 @@ const DAY: Duration = Duration::from_hours(24);
 /// How long the authority lasts: ten years, because every client has to be given a new one afterwards.
 const CA_DAYS: u32 = 3652;
 /// How long the broker's certificate lasts. Apple's clients accept no more than 825 days.
-const SERVER_DAYS: u32 = 824;
+pub(crate) const SERVER_DAYS: u32 = 824;
 /// How long before its end a certificate is complained about.
 const RENEWAL_DAYS: u32 = 30;
 /// Certificates start in the past, for sensors whose clock is slow.
-const CLOCK_SKEW: Duration = Duration::from_hours(1);
+pub(crate) const CLOCK_SKEW: Duration = Duration::from_hours(1);
 
 /// A name that the broker is reached by: DNS name, with or without a leading `*.`, or IP address.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,7 +86,7 @@ impl HostName {
     }
 }
 
-/// Completes the four files. `names` go into a new broker certificate; `required` are checked if there is one.
+/// Completes the files. `names` go into a new broker certificate; `required` are checked if there is one.
 pub(super) fn complete(
     report: &mut Report,
     names: &[HostName],
@@ -88,7 +96,7 @@ pub(super) fn complete(
     let present = |name: &str| files::exists(&report.directory().join(name));
     if present(SERVER_CERTIFICATE) {
         keep_server(report, required, now);
-        return Ok(());
+        return complete_list(report, now);
     }
     let authority = match (present(CA_CERTIFICATE), present(CA_KEY)) {
         (true, false) => {
@@ -103,6 +111,30 @@ pub(super) fn complete(
     let key = key_pair(report, SERVER_KEY)?;
     let certificate = server_parameters(names, now)?.signed_by(&key, &authority).map_err(Failure::failed)?;
     report.create(SERVER_CERTIFICATE, files::PUBLIC, certificate.pem().as_bytes())?;
+    complete_list(report, now)
+}
+
+/// A list of revoked certificates, still without any: a listener that names the file needs it to be there.
+fn complete_list(report: &mut Report, now: SystemTime) -> Result<(), Failure> {
+    let present = |name: &str| files::exists(&report.directory().join(name));
+    if present(REVOCATION_LIST) {
+        report.kept(REVOCATION_LIST);
+        return Ok(());
+    }
+    if !present(CA_CERTIFICATE) || !present(CA_KEY) {
+        // Those who keep the key elsewhere have a configuration without the list, or get to know the command.
+        if !present(BROKER_CONFIG) {
+            report.warn(format!(
+                "{REVOCATION_LIST} is missing and only {CA_KEY} can sign it: run `gaugeline pki renew crl --ca-key \
+                 FILE`, or remove the key `crl` from {BROKER_CONFIG}"
+            ));
+        }
+        return Ok(());
+    }
+    let authority = existing_authority(report)?;
+    // It ends with the authority: a list that ends sooner would lock every client out one day.
+    let list = RevocationList::default().sign(&authority, now, now + DAY * CA_DAYS)?;
+    report.create(REVOCATION_LIST, files::PUBLIC, list.as_bytes())?;
     Ok(())
 }
 
@@ -136,7 +168,7 @@ fn keep_server(report: &mut Report, required: &[HostName], now: SystemTime) {
     }
     let Some(ca) = certificate(&report.directory().join(CA_CERTIFICATE)) else { return };
     let Some(server) = certificate(&report.directory().join(SERVER_CERTIFICATE)) else { return };
-    let remedy = "remove it and run `gaugeline init` again for a new one";
+    let remedy = "`gaugeline pki renew server` makes a new one (`--name` adds a name)";
     for name in required {
         let name_text = name.as_str();
         if let Err(error) = verify(&ca, &server, name, now) {
@@ -206,7 +238,7 @@ fn ca_parameters(now: SystemTime) -> Result<CertificateParams, Failure> {
 }
 
 /// What stands in the broker's certificate.
-fn server_parameters(names: &[HostName], now: SystemTime) -> Result<CertificateParams, Failure> {
+pub(crate) fn server_parameters(names: &[HostName], now: SystemTime) -> Result<CertificateParams, Failure> {
     let mut parameters = CertificateParams::default();
     parameters.distinguished_name = rcgen::DistinguishedName::new();
     parameters.distinguished_name.push(DnType::OrganizationName, "gaugeline");
@@ -224,7 +256,7 @@ fn server_parameters(names: &[HostName], now: SystemTime) -> Result<CertificateP
 }
 
 /// A positive serial number of at most 20 bytes [RFC 5280, section 4.1.2.2].
-fn serial_number() -> Result<SerialNumber, Failure> {
+pub(crate) fn serial_number() -> Result<SerialNumber, Failure> {
     let mut bytes = random::bytes::<16>()?;
     if let Some(first) = bytes.first_mut() {
         *first = *first & 0x3f | 0x40;

@@ -43,7 +43,7 @@ fn snapshot(directory: &Path) -> BTreeMap<String, (u32, Vec<u8>)> {
 
 fn certificates(directory: &Path) -> (CertificateDer<'static>, CertificateDer<'static>) {
     let read = |name| CertificateDer::from_pem_file(directory.join(name)).unwrap();
-    (read(CA_CERTIFICATE), read(pki::SERVER_CERTIFICATE))
+    (read(CA_CERTIFICATE), read(SERVER_CERTIFICATE))
 }
 
 #[test]
@@ -63,6 +63,7 @@ fn a_first_run_creates_every_file_and_a_second_changes_none() {
             ("passwd", 0o600),
             ("pki/ca.crt", 0o644),
             ("pki/ca.key", 0o600),
+            ("pki/crl.pem", 0o644),
             ("pki/server.crt", 0o644),
             ("pki/server.key", 0o600),
             ("secrets/bridge", 0o600),
@@ -95,6 +96,7 @@ fn whatever_a_cut_short_run_left_the_next_completes_without_touching_it() {
         "pki/ca.crt",
         "pki/server.key",
         "pki/server.crt",
+        "pki/crl.pem",
         "acl",
         "broker.toml",
     ];
@@ -109,7 +111,7 @@ fn whatever_a_cut_short_run_left_the_next_completes_without_touching_it() {
         let report = complete(&directory, &[]).unwrap();
         assert!(report.warnings().is_empty(), "after {count} files: {report}");
         let after = snapshot(&directory);
-        assert_eq!(after.len(), 11, "after {count} files");
+        assert_eq!(after.len(), 12, "after {count} files");
         assert!(before.iter().all(|(name, file)| after.get(name) == Some(file)), "after {count} files");
         let (ca, server) = certificates(&directory);
         pki::verify(&ca, &server, &name("localhost"), clock::time_of_day()).unwrap();
@@ -154,7 +156,7 @@ fn openssl_accepts_the_chain_strictly() {
     complete(root.path(), &[]).unwrap();
     let verified = Command::new("openssl")
         .args(["verify", "-x509_strict", "-purpose", "sslserver", "-verify_hostname", "localhost", "-CAfile"])
-        .args([root.path().join(CA_CERTIFICATE), root.path().join(pki::SERVER_CERTIFICATE)])
+        .args([root.path().join(CA_CERTIFICATE), root.path().join(SERVER_CERTIFICATE)])
         .output();
     match verified {
         Ok(output) => assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr)),
@@ -169,7 +171,7 @@ fn an_authority_from_elsewhere_issues_the_certificate() {
     let [own, theirs] = ["own", "theirs"].map(|name| root.path().join(name));
     complete(&theirs, &[]).unwrap();
     files::create_directory(&own.join("pki"), 0o755).unwrap();
-    for file in [CA_CERTIFICATE, pki::CA_KEY] {
+    for file in [CA_CERTIFICATE, CA_KEY] {
         fs::copy(theirs.join(file), own.join(file)).unwrap();
     }
     complete(&own, &[]).unwrap();
@@ -181,11 +183,11 @@ fn an_authority_from_elsewhere_issues_the_certificate() {
 fn an_authority_whose_key_is_kept_elsewhere_stays_usable_but_issues_nothing() {
     let root = tempfile::tempdir().unwrap();
     complete(root.path(), &[]).unwrap();
-    fs::remove_file(root.path().join(pki::CA_KEY)).unwrap();
+    fs::remove_file(root.path().join(CA_KEY)).unwrap();
     let report = complete(root.path(), &[]).unwrap();
     assert_eq!((report.created().count(), report.warnings().len()), (0, 0), "{report}");
 
-    fs::remove_file(root.path().join(pki::SERVER_CERTIFICATE)).unwrap();
+    fs::remove_file(root.path().join(SERVER_CERTIFICATE)).unwrap();
     let failure = complete(root.path(), &[]).unwrap_err();
     assert!(failure.to_string().contains("its key pki/ca.key is not"), "{failure}");
     assert_eq!(failure.exit_status(), 3);

@@ -37,6 +37,11 @@ impl Subscriptions {
         self.0.contains_key(filter)
     }
 
+    /// The subscription with exactly this filter.
+    pub fn find(&self, filter: &TopicFilter) -> Option<&Subscription> {
+        self.0.get(filter)
+    }
+
     /// All subscriptions, in no order.
     pub fn iter(&self) -> impl Iterator<Item = (&TopicFilter, &Subscription)> {
         self.0.iter()

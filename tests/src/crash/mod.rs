@@ -5,8 +5,10 @@
 
 pub mod ledger;
 pub mod link;
+pub mod peer;
 pub mod publisher;
 pub mod random;
+pub mod small_disk;
 pub mod stage;
 pub mod subscriber;
 pub mod verdict;

@@ -5,5 +5,9 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a panic is how a test fails")]
 
 mod bridge;
+mod disks;
+mod modes;
 mod moments;
+mod queues;
+mod sessions;
 mod subscribers;

@@ -9,13 +9,14 @@ use std::{
 
 use gaugeline_tests::{gaugeline::gaugeline, home::Home};
 
-const FILES: [(&str, u32); 11] = [
+const FILES: [(&str, u32); 12] = [
     ("broker.toml", 0o644),
     ("bridge.toml", 0o644),
     ("passwd", 0o600),
     ("acl", 0o644),
     ("pki/ca.crt", 0o644),
     ("pki/ca.key", 0o600),
+    ("pki/crl.pem", 0o644),
     ("pki/server.crt", 0o644),
     ("pki/server.key", 0o600),
     ("secrets/bridge", 0o600),

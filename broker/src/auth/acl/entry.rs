@@ -53,20 +53,22 @@ pub(super) enum Grant {
     Write,
     ReadWrite,
     Deny,
+    /// Subscribing, which is not reading.
+    Subscribe,
 }
 
 /// A parsed line.
 #[derive(Debug)]
 pub(super) struct Entry {
-    filter: Box<str>,
-    grant: Grant,
+    pub(super) filter: Box<str>,
+    pub(super) grant: Grant,
     pub(super) line: NonZeroU32,
     /// Every topic that matches begins with so many bytes of the filter: turns most lines down with one comparison.
     literal_bytes: usize,
     /// Whether there is a level to replace; only in patterns.
     substitutes: bool,
     /// A pattern with `%u` anywhere is not for anonymous clients, even where `%u` is not a whole level.
-    needs_user: bool,
+    pub(super) needs_user: bool,
 }
 
 impl Entry {
@@ -96,7 +98,7 @@ impl Entry {
             Grant::Read => access == AccessKind::Read,
             Grant::Write => access == AccessKind::Write,
             Grant::ReadWrite => true,
-            Grant::Deny => false,
+            Grant::Deny | Grant::Subscribe => false,
         }
     }
 

@@ -10,63 +10,125 @@
 //! Words are separated by spaces, not by tabs. White space at the end of a line is ignored. A filter or name runs to the end
 //! of the line; without an access word a filter has no spaces. One bad line refuses the whole file. Unlike mosquitto,
 //! which stops reading at a NUL byte and so may lose a deny, that refuses the file too.
+//!
+//! With [`AclOptions::extensions`], and only then, there are also
+//!
+//! ```text
+//! group NAME                                     the `topic` lines below are for its members
+//! member USER                                    below `group`
+//! topic|pattern subscribe FILTER
+//! ```
 
-use std::{num::NonZeroU32, path::Path};
+use std::{num::NonZeroU32, path::Path, sync::Arc};
 
+use foldhash::HashMap;
 use gaugeline_protocol::topic::{TOPIC_BYTES_MAX, TOPIC_LEVELS_MAX};
 
 use super::{
-    Acl, Rules,
+    Acl, AclOptions, Rules,
     entry::{Entry, Grant, Keyword},
 };
 use crate::{auth::password_file::WHITE_SPACE, file_error::FileError};
 
-pub(super) fn parse(path: &Path, content: &[u8]) -> Result<Acl, FileError> {
-    let mut acl = Acl::default();
-    // `None` before the first `user` line.
-    let mut section: Option<Box<str>> = None;
-    let numbers = (1..).filter_map(NonZeroU32::new);
-    for (number, line) in numbers.zip(content.split(|byte| *byte == b'\n')) {
-        let statement = parse_line(line)
-            .map_err(|(found, expected)| FileError::at(path, number.get(), found, expected))?;
-        match statement {
-            Statement::Nothing => {}
-            Statement::User(name) => section = Some(name.into()),
-            Statement::Rule(keyword, grant, filter) => {
-                let rules = match (keyword, &section) {
-                    (Keyword::Pattern, _) => &mut acl.patterns,
-                    (Keyword::Topic, None) => &mut acl.anonymous,
-                    (Keyword::Topic, Some(user)) => acl.users.entry(user.clone()).or_default(),
-                };
-                rules.push(grant, Entry::new(keyword, grant, filter, number));
-            }
-        }
-    }
-    Ok(acl)
-}
-
-impl Rules {
-    fn push(&mut self, grant: Grant, entry: Entry) {
-        match grant {
-            Grant::Deny => self.denies.push(entry),
-            Grant::Read | Grant::Write | Grant::ReadWrite => self.allows.push(entry),
-        }
-    }
+/// Whom the `topic` lines are for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Section<'a> {
+    /// Before the first section line.
+    Anonymous,
+    User(&'a str),
+    Group(&'a str),
 }
 
 /// What a line says.
-enum Statement<'a> {
-    Nothing,
+pub(super) enum Statement<'a> {
     User(&'a str),
+    Group(&'a str),
+    Member(&'a str),
     Rule(Keyword, Grant, &'a str),
+}
+
+/// The statements of a file with their lines, each alone free of mistakes.
+pub(super) fn statements<'a>(
+    path: &'a Path,
+    content: &'a [u8],
+    options: AclOptions,
+) -> impl Iterator<Item = Result<(NonZeroU32, Statement<'a>), FileError>> {
+    let numbers = (1..).filter_map(NonZeroU32::new);
+    numbers.zip(content.split(|byte| *byte == b'\n')).filter_map(move |(number, line)| {
+        let statement = parse_line(line, options).transpose()?;
+        Some(match statement {
+            Ok(statement) => Ok((number, statement)),
+            Err((found, expected)) => Err(FileError::at(path, number.get(), found, expected)),
+        })
+    })
+}
+
+pub(super) fn parse(path: &Path, content: &[u8], options: AclOptions) -> Result<Acl, FileError> {
+    let mut acl = Acl { options, ..Acl::default() };
+    let mut groups: HashMap<&str, (Vec<&str>, Vec<Arc<Entry>>)> = HashMap::default();
+    let mut section = Section::Anonymous;
+    for statement in statements(path, content, options) {
+        let (number, statement) = statement?;
+        match statement {
+            Statement::User(name) => section = Section::User(name),
+            Statement::Group(name) => section = Section::Group(name),
+            Statement::Member(user) => match section {
+                Section::Group(name) => groups.entry(name).or_default().0.push(user),
+                Section::Anonymous | Section::User(_) => {
+                    return Err(FileError::at(path, number.get(), "`member`", "it below a `group` line"));
+                }
+            },
+            Statement::Rule(keyword, grant, filter) => {
+                let entry = Arc::new(Entry::new(keyword, grant, filter, number));
+                match (keyword, section) {
+                    (Keyword::Pattern, _) => acl.patterns.push(entry),
+                    (Keyword::Topic, Section::Anonymous) => acl.anonymous.push(entry),
+                    (Keyword::Topic, Section::User(user)) => acl.rules_of(user).push(entry),
+                    (Keyword::Topic, Section::Group(name)) => groups.entry(name).or_default().1.push(entry),
+                }
+            }
+        }
+    }
+    for (members, entries) in groups.into_values() {
+        for user in members {
+            entries.iter().for_each(|entry| acl.rules_of(user).push(Arc::clone(entry)));
+        }
+    }
+    acl.users.values_mut().for_each(Rules::sort);
+    Ok(acl)
+}
+
+impl Acl {
+    fn rules_of(&mut self, user: &str) -> &mut Rules {
+        self.users.entry(user.into()).or_default()
+    }
+}
+
+impl Rules {
+    fn push(&mut self, entry: Arc<Entry>) {
+        match entry.grant {
+            Grant::Deny => self.denies.push(entry),
+            Grant::Read | Grant::Write | Grant::ReadWrite => self.allows.push(entry),
+            Grant::Subscribe => self.subscribes.push(entry),
+        }
+    }
+
+    /// Puts the lines of groups among the user's own, in the order of the file; each once.
+    fn sort(&mut self) {
+        for list in [&mut self.denies, &mut self.allows, &mut self.subscribes] {
+            list.sort_by_key(|entry| entry.line);
+            list.dedup_by_key(|entry| entry.line);
+        }
+    }
 }
 
 /// Found and expected.
 type LineError = (String, &'static str);
 
-fn parse_line(line: &[u8]) -> Result<Statement<'_>, LineError> {
+/// `None` for a comment and a blank line.
+fn parse_line(line: &[u8], options: AclOptions) -> Result<Option<Statement<'_>>, LineError> {
     if line.first() == Some(&b'#') {
-        return Ok(Statement::Nothing);
+        return Ok(None);
     }
     let line = str::from_utf8(line).map_err(|_| ("bytes that are not UTF-8".into(), "UTF-8"))?;
     if line.contains('\0') {
@@ -74,24 +136,30 @@ fn parse_line(line: &[u8]) -> Result<Statement<'_>, LineError> {
     }
     let line = line.trim_end_matches(WHITE_SPACE).trim_start_matches(' ');
     if line.is_empty() {
-        return Ok(Statement::Nothing);
+        return Ok(None);
     }
     let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
-    match word {
-        "user" => match rest.trim_matches(WHITE_SPACE) {
-            "" => Err(("`user` without a name".into(), "`user NAME`")),
-            name => Ok(Statement::User(name)),
-        },
-        "topic" => parse_rule(Keyword::Topic, rest),
-        "pattern" => parse_rule(Keyword::Pattern, rest),
-        _ => Err((
-            format!("`{word}`"),
-            "`user`, `topic` or `pattern` followed by a space, or `#` as the first byte",
-        )),
-    }
+    let name = rest.trim_matches(WHITE_SPACE);
+    Ok(Some(match (word, name) {
+        ("user", "") => return Err(("`user` without a name".into(), "`user NAME`")),
+        ("user", name) => Statement::User(name),
+        ("topic", _) => parse_rule(Keyword::Topic, rest, options)?,
+        ("pattern", _) => parse_rule(Keyword::Pattern, rest, options)?,
+        ("group" | "member", _) if !options.extensions => {
+            return Err((format!("`{word}`"), "it only with `acl_extensions = true` in broker.toml"));
+        }
+        ("group", "") => return Err(("`group` without a name".into(), "`group NAME`")),
+        ("group", name) => Statement::Group(name),
+        ("member", "") => return Err(("`member` without a name".into(), "`member USER`")),
+        ("member", name) => Statement::Member(name),
+        _ => {
+            let expected = "`user`, `topic` or `pattern` followed by a space, or `#` as the first byte";
+            return Err((format!("`{word}`"), expected));
+        }
+    }))
 }
 
-fn parse_rule(keyword: Keyword, rest: &str) -> Result<Statement<'_>, LineError> {
+fn parse_rule(keyword: Keyword, rest: &str, options: AclOptions) -> Result<Statement<'_>, LineError> {
     let rest = rest.trim_start_matches(' ');
     let (access, filter) = match rest.split_once(' ') {
         Some((access, filter)) => (access, filter.trim_matches(WHITE_SPACE)),
@@ -102,6 +170,7 @@ fn parse_rule(keyword: Keyword, rest: &str) -> Result<Statement<'_>, LineError> 
         "write" => Grant::Write,
         "readwrite" => Grant::ReadWrite,
         "deny" => Grant::Deny,
+        "subscribe" if options.extensions => Grant::Subscribe,
         other => return Err((format!("the access `{other}`"), "`read`, `write`, `readwrite` or `deny`")),
     };
     check_filter(filter)?;

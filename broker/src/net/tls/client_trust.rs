@@ -1,6 +1,8 @@
 //! Which client certificates are good: their authorities, their revocation, and the certificates of version 1 that
 //! OpenSSL accepts and webpki does not.
 
+use std::sync::Arc;
+
 use rustls::{
     CertificateError, DigitallySignedStruct, DistinguishedName, Error, SignatureScheme,
     client::danger::HandshakeSignatureValid,
@@ -8,7 +10,7 @@ use rustls::{
     pki_types::{CertificateDer, SubjectPublicKeyInfoDer, UnixTime},
     server::danger::{ClientCertVerified, ClientCertVerifier},
 };
-use std::sync::Arc;
+use sha2::{Digest as _, Sha256};
 use x509_parser::oid_registry::{OID_PKCS1_SHA1WITHRSA, OID_SHA1_WITH_RSA};
 
 use super::{
@@ -22,6 +24,7 @@ pub(crate) struct ClientTrust {
     /// Chain, time and usage of certificates of version 3.
     chains: Arc<dyn ClientCertVerifier>,
     authorities: Vec<CertificateDer<'static>>,
+    authorities_digest: [u8; 32],
     revocations: Option<Revocations>,
     algorithms: WebPkiSupportedAlgorithms,
 }
@@ -33,7 +36,13 @@ impl ClientTrust {
         revocations: Option<Revocations>,
         algorithms: WebPkiSupportedAlgorithms,
     ) -> Self {
-        Self { chains, authorities, revocations, algorithms }
+        let mut sum = Sha256::new();
+        for authority in &authorities {
+            sum.update(authority.len().to_le_bytes());
+            sum.update(authority);
+        }
+        let authorities_digest = sum.finalize().into();
+        Self { chains, authorities, authorities_digest, revocations, algorithms }
     }
 
     /// The lists, if there are any.
@@ -41,21 +50,29 @@ impl ClientTrust {
         self.revocations.as_ref()
     }
 
-    /// The authorities that client certificates must lead to.
-    pub(super) fn authorities(&self) -> &[CertificateDer<'static>] {
-        &self.authorities
+    /// Tells other authorities from these.
+    pub(super) fn authorities_digest(&self) -> [u8; 32] {
+        self.authorities_digest
     }
 
-    /// Whether a certificate that was good at `verified_at` still leads to an authority and is not revoked. That it has
-    /// ended since, or that a list is out of date, ends no connection.
-    pub(super) fn still_trusts(&self, chain: &[CertificateDer<'_>], verified_at: UnixTime) -> bool {
-        let Some((leaf, intermediates)) = chain.split_first() else { return false };
-        let Some(facts) = Facts::of(leaf) else { return false };
-        let revoked = self.revocations.as_ref().is_some_and(|lists| lists.revokes(&facts, intermediates));
-        !revoked && self.verify_chain(leaf, &facts, intermediates, verified_at).is_ok()
+    /// Whether a certificate is revoked, be the list out of date or not.
+    pub(super) fn revokes(&self, leaf: &CertificateDer<'_>, intermediates: &[CertificateDer<'_>]) -> bool {
+        let Some(revocations) = &self.revocations else { return false };
+        Facts::of(leaf).is_none_or(|facts| revocations.revokes(&facts, intermediates))
     }
 
-    fn verify_chain(
+    /// Whether the certificate leads to an authority and is valid at this time; nothing about revocation.
+    pub(super) fn verify_chain(
+        &self,
+        leaf: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<(), Error> {
+        let facts = Facts::of(leaf).ok_or(CertificateError::BadEncoding)?;
+        self.verify(leaf, &facts, intermediates, now)
+    }
+
+    fn verify(
         &self,
         leaf: &CertificateDer<'_>,
         facts: &Facts,
@@ -109,7 +126,7 @@ impl ClientCertVerifier for ClientTrust {
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
         let facts = Facts::of(end_entity).ok_or(CertificateError::BadEncoding)?;
-        self.verify_chain(end_entity, &facts, intermediates, now)?;
+        self.verify(end_entity, &facts, intermediates, now)?;
         if let Some(revocations) = &self.revocations {
             revocations.check(&facts, intermediates, now)?;
         }

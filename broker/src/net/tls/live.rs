@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use rustls::{
-    CertificateError, Error, ServerConnection,
+    CertificateError, Error, HandshakeKind, ServerConnection,
     pki_types::{CertificateDer, UnixTime},
     server::danger::ClientCertVerifier as _,
 };
@@ -22,8 +22,12 @@ pub struct LiveTls {
 #[derive(Debug)]
 pub struct PeerCertificate {
     listener: Arc<LiveTls>,
-    chain: Vec<CertificateDer<'static>>,
+    /// The first is the client's own.
+    leaf: CertificateDer<'static>,
+    intermediates: Vec<CertificateDer<'static>>,
     verified_at: UnixTime,
+    /// The authorities that it led to then, by their digest.
+    verified_by: [u8; 32],
 }
 
 impl LiveTls {
@@ -60,15 +64,18 @@ impl LiveTls {
     ) -> Result<Option<Arc<PeerCertificate>>, Error> {
         let Some(chain) = connection.peer_certificates() else { return Ok(None) };
         let (leaf, intermediates) = chain.split_first().ok_or(CertificateError::BadEncoding)?;
-        if connection.handshake_kind() == Some(rustls::HandshakeKind::Resumed)
-            && let Some(trust) = &self.current.load().trust
-        {
+        let current = self.current.load();
+        let Some(trust) = &current.trust else { return Ok(None) };
+        if connection.handshake_kind() == Some(HandshakeKind::Resumed) {
             trust.verify_client_cert(leaf, intermediates, now)?;
         }
+        let owned = |certificate: &CertificateDer<'_>| certificate.clone().into_owned();
         Ok(Some(Arc::new(PeerCertificate {
             listener: Arc::clone(self),
-            chain: chain.iter().map(|certificate| certificate.clone().into_owned()).collect(),
+            leaf: owned(leaf),
+            intermediates: intermediates.iter().map(owned).collect(),
             verified_at: now,
+            verified_by: trust.authorities_digest(),
         })))
     }
 
@@ -82,11 +89,17 @@ impl PeerCertificate {
     /// it has ended since it was shown ends no connection.
     pub fn is_trusted(&self) -> bool {
         let current = self.listener.current.load();
-        current.trust.as_ref().is_none_or(|trust| trust.still_trusts(&self.chain, self.verified_at))
+        let Some(trust) = &current.trust else { return true };
+        if trust.revokes(&self.leaf, &self.intermediates) {
+            return false;
+        }
+        // The same authorities would say the same: that is the case after every change of a revocation list.
+        trust.authorities_digest() == self.verified_by
+            || trust.verify_chain(&self.leaf, &self.intermediates, self.verified_at).is_ok()
     }
 
     /// The certificate itself.
-    pub fn leaf(&self) -> Option<&CertificateDer<'static>> {
-        self.chain.first()
+    pub fn leaf(&self) -> &CertificateDer<'static> {
+        &self.leaf
     }
 }

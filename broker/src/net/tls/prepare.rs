@@ -228,8 +228,7 @@ fn digest(tls: &TlsConfig, shown: &Shown, trust: Option<&ClientTrust>) -> Result
     // The key belongs to the certificate, so the certificate stands for both.
     shown.certified.cert.iter().for_each(|certificate| add(certificate));
     if let Some(trust) = trust {
-        trust.authorities().iter().for_each(|certificate| add(certificate));
-        add(b"revocations");
+        add(&trust.authorities_digest());
         trust.revocations().into_iter().flat_map(Revocations::encoded).for_each(add);
     }
     Ok(sum.finalize().into())

@@ -7,7 +7,7 @@ use bytes::BytesMut;
 use gaugeline_protocol::ClientId;
 use proptest::prelude::*;
 
-use super::*;
+use super::{super::MailboxLimits, *};
 use crate::router::Draft;
 
 const LIMITS: MailboxLimits = MailboxLimits { stall_bytes: 1500, bytes: 3000, messages: 6 };
@@ -83,7 +83,8 @@ impl World {
         let total = Arc::new(QueueTotal::new(TOTAL_BYTES));
         let options = MailboxOptions { persistent, overflow, ..MailboxOptions::default() };
         let id = MailboxId::from_number(1);
-        let mailbox = Mailbox::new(id, identity(), options, LIMITS, Arc::clone(&total));
+        let limits = Arc::new(LiveLimits::new(LIMITS));
+        let mailbox = Mailbox::new(id, identity(), options, limits, Arc::clone(&total));
         let (inside, outside) = (VecDeque::new(), VecDeque::new());
         Self { mailbox, total, elsewhere: 0, held: Contents::default(), inside, outside, next: 0 }
     }

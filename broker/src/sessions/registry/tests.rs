@@ -8,7 +8,7 @@ use std::{
 use gaugeline_protocol::{Version, session::Negotiated};
 
 use super::*;
-use crate::router::{MailboxId, MailboxLimits, MailboxOptions, QueueTotal};
+use crate::router::{LiveLimits, MailboxId, MailboxLimits, MailboxOptions, QueueTotal};
 
 const THREADS: usize = 4;
 /// How often each thread connects. The whole takes a fraction of a second.
@@ -42,6 +42,7 @@ fn session(number: u64) -> Box<Parked> {
         address: SocketAddr::from((Ipv4Addr::LOCALHOST, 1)),
     };
     let limits = MailboxLimits { stall_bytes: 1, bytes: 1, messages: 1 };
+    let limits = Arc::new(LiveLimits::new(limits));
     let total = Arc::new(QueueTotal::new(1));
     let options = MailboxOptions { persistent: true, ..MailboxOptions::default() };
     Box::new(Parked {

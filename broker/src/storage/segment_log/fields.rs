@@ -10,7 +10,7 @@ use gaugeline_protocol::{
 
 use crate::{
     router::{MailboxId, Stamp},
-    storage::{LastConnection, Receiver},
+    storage::{KeptSubscription, LastConnection, Receiver},
 };
 
 /// The content of a record is not what its kind says. Its group's checksum was right, so it was written like this: by
@@ -93,10 +93,11 @@ pub(super) fn put_connection(out: &mut Vec<u8>, connection: &LastConnection) {
     }
 }
 
-pub(super) fn put_subscription(out: &mut Vec<u8>, filter: &TopicFilter, subscription: &Subscription) {
+pub(super) fn put_subscription(out: &mut Vec<u8>, filter: &TopicFilter, kept: &KeptSubscription) {
     put_bytes(out, filter.as_str().as_bytes());
-    let Subscription { qos, no_local, retain_as_published, id } = subscription;
-    out.push(qos.bits() | u8::from(*no_local) << 2 | u8::from(*retain_as_published) << 3);
+    let Subscription { qos, no_local, retain_as_published, id } = &kept.subscription;
+    let flags = [(*no_local, 4), (*retain_as_published, 8), (kept.walking, 16)];
+    out.push(flags.iter().filter(|(set, _)| *set).fold(qos.bits(), |bits, (_, flag)| bits | flag));
     put_option(out, id.map(u64::from));
 }
 
@@ -241,13 +242,14 @@ impl<'a> Fields<'a> {
         }
     }
 
-    pub(super) fn subscription(&mut self) -> Result<(TopicFilter, Subscription), Malformed> {
+    pub(super) fn subscription(&mut self) -> Result<(TopicFilter, KeptSubscription), Malformed> {
         let filter = self.filter()?;
         let flags = self.byte()?;
         let qos = QoS::from_bits(flags & 3).ok_or(Malformed)?;
         let (no_local, retain_as_published) = (flags & 4 != 0, flags & 8 != 0);
         let id = if self.flag()? { Some(self.small()?) } else { None };
-        Ok((filter, Subscription { qos, no_local, retain_as_published, id }))
+        let subscription = Subscription { qos, no_local, retain_as_published, id };
+        Ok((filter, KeptSubscription { subscription, walking: flags & 16 != 0 }))
     }
 
     pub(super) fn receiver(&mut self) -> Result<Receiver, Malformed> {

@@ -1,6 +1,6 @@
 //! Where the parts of the state are in the log, and how much room they take: kept in step with every change.
 
-use gaugeline_protocol::{PacketId, TopicFilter, session::Subscription};
+use gaugeline_protocol::{PacketId, TopicFilter};
 
 use super::{
     occupancy::Item,
@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     router::{MailboxId, Stamp},
-    storage::LastConnection,
+    storage::{KeptSubscription, LastConnection},
 };
 
 // What things take in the log, rather more than less: the cleaner would not come to rest if it expected the log to
@@ -165,7 +165,7 @@ impl State {
 }
 
 impl Session {
-    pub(super) fn subscribe(&mut self, filter: TopicFilter, subscription: Subscription) {
+    pub(super) fn subscribe(&mut self, filter: TopicFilter, subscription: KeptSubscription) {
         let bytes = filter_bytes(&filter);
         if self.subscriptions.insert(filter, subscription).is_none() {
             self.filter_bytes += bytes;

@@ -14,12 +14,12 @@
 use std::sync::Arc;
 
 use foldhash::{HashMap, HashSet, fast::RandomState};
-use gaugeline_protocol::{ClientId, PacketId, TopicFilter, packet::Will, session::Subscription};
+use gaugeline_protocol::{ClientId, PacketId, TopicFilter, packet::Will};
 
 use super::occupancy::Occupancy;
 use crate::{
     router::{MailboxId, Message, Stamp},
-    storage::{LastConnection, Receiver, Record},
+    storage::{KeptSubscription, LastConnection, Receiver, Record},
 };
 
 type Map<K, V> = std::collections::HashMap<K, V, RandomState>;
@@ -80,7 +80,7 @@ pub(super) struct Sent {
 pub(super) struct Session {
     /// `None` while nothing but its name was read.
     pub(super) owner: Option<Owner>,
-    pub(super) subscriptions: Map<TopicFilter, Subscription>,
+    pub(super) subscriptions: Map<TopicFilter, KeptSubscription>,
     /// Packet ids of QoS 2 messages from it that were not released.
     pub(super) received: HashSet<PacketId>,
     /// Exchanges at QoS 2 of which only PUBREL and PUBCOMP remain.
@@ -116,7 +116,7 @@ pub(super) struct KeptMessage {
 pub(super) struct KeptSession {
     pub(super) session: MailboxId,
     pub(super) owner: Owner,
-    pub(super) subscriptions: Vec<(TopicFilter, Subscription)>,
+    pub(super) subscriptions: Vec<(TopicFilter, KeptSubscription)>,
     pub(super) received: Vec<PacketId>,
     pub(super) releasing: Vec<Sent>,
 }

@@ -3,7 +3,6 @@
 use std::{
     net::{Ipv4Addr, SocketAddr},
     num::NonZeroU32,
-    path::PathBuf,
     sync::Arc,
 };
 
@@ -14,10 +13,7 @@ use gaugeline_broker::{
         hash::{Hashing, SaltLength},
         password_edit::PasswordEditor,
     },
-    config::{
-        ClientsConfig, Config, DeliveryConfig, Limits, ListenerConfig, LogLevel, LoggingConfig, Persistence,
-        PersistenceConfig, ProcessConfig, RealmConfig, TlsConfig,
-    },
+    config::{Config, DeliveryConfig, Limits, ListenerConfig, TlsConfig},
     metrics::{CloseReason, DropReason, Metrics, QosLabel, RefusalReason},
     storage::{MemoryStore, Recovered, Store},
 };
@@ -44,22 +40,8 @@ const HASHING: Hashing = Hashing::Pbkdf2(NonZeroU32::new(10).unwrap(), SaltLengt
 impl Setup {
     pub(crate) fn new() -> Self {
         let bind = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let config = Config {
-            realms: vec![RealmConfig { allow_anonymous: true, ..RealmConfig::default() }],
-            admin: None,
-            log: LogLevel::Info,
-            listeners: vec![ListenerConfig::new(bind)],
-            limits: Limits::default(),
-            delivery: DeliveryConfig::default(),
-            persistence: PersistenceConfig {
-                mode: Persistence::Off,
-                directory: PathBuf::new(),
-                accept_damage: false,
-            },
-            clients: ClientsConfig::default(),
-            logging: LoggingConfig::default(),
-            process: ProcessConfig::default(),
-        };
+        let mut config = Config::listening_on(vec![ListenerConfig::new(bind)]);
+        config.realms[0].acl_options.refuse_futile_subscribe = true;
         Self { config, store: Arc::new(MemoryStore), files: tempfile::tempdir().unwrap() }
     }
 

@@ -12,6 +12,7 @@ fn everything_about_a_session_comes_back() {
     let filter = TopicFilter::new("$share/group/a/+").unwrap();
     let subscription =
         Subscription { qos: QoS::ExactlyOnce, no_local: true, retain_as_published: true, id: Some(7) };
+    let subscription = KeptSubscription { subscription, walking: true };
     let records = [
         opened(3),
         Record::Subscribed { session: session(3), filter: filter.clone(), subscription },

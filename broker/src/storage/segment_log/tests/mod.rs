@@ -19,7 +19,7 @@ use super::*;
 use crate::{
     metrics::Metrics,
     router::{Draft, MailboxId, Message, Stamp},
-    storage::{LastConnection, Receiver, RecoveredSession},
+    storage::{KeptSubscription, LastConnection, Receiver, RecoveredSession},
 };
 
 /// When the tests open their logs, in nanoseconds since 1970.

@@ -23,7 +23,8 @@ enum Action {
     Open(usize),
     Park(usize),
     End(usize),
-    Subscribe(usize, u8),
+    /// The last is whether retained messages are still to be handed over.
+    Subscribe(usize, u8, bool),
     Unsubscribe(usize, u8),
     /// A new message, to these slots, of so many bytes, perhaps from a publisher at QoS 2.
     Publish {
@@ -58,7 +59,8 @@ fn action() -> impl Strategy<Value = Action> {
         3 => slot().prop_map(Open),
         1 => slot().prop_map(Park),
         1 => slot().prop_map(End),
-        1 => (slot(), 0..3_u8).prop_map(|(slot, filter)| Subscribe(slot, filter)),
+        1 => (slot(), 0..3_u8, any::<bool>())
+            .prop_map(|(slot, filter, walking)| Subscribe(slot, filter, walking)),
         1 => (slot(), 0..3_u8).prop_map(|(slot, filter)| Unsubscribe(slot, filter)),
         12 => (
             proptest::collection::vec(slot(), 0..3),
@@ -160,7 +162,7 @@ impl Harness {
         match action {
             Action::Park(slot)
             | Action::End(slot)
-            | Action::Subscribe(slot, _)
+            | Action::Subscribe(slot, ..)
             | Action::Unsubscribe(slot, _)
             | Action::Deliver(slot, _) => known(*slot)?,
             _ => {}
@@ -232,13 +234,14 @@ impl Harness {
                 self.next_session += 1;
                 Record::SessionEnded { session: id(*slot) }
             }
-            Action::Subscribe(slot, filter) => {
+            Action::Subscribe(slot, filter, walking) => {
                 let subscription = Subscription {
                     qos: QoS::AtLeastOnce,
                     no_local: false,
                     retain_as_published: false,
                     id: None,
                 };
+                let subscription = KeptSubscription { subscription, walking: *walking };
                 Record::Subscribed { session: id(*slot), filter: self::filter(*filter), subscription }
             }
             Action::Unsubscribe(slot, filter) => {

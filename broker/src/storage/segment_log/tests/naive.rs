@@ -16,7 +16,8 @@ pub(super) struct Naive {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct NaiveSession {
     pub(super) parked: bool,
-    pub(super) subscriptions: BTreeSet<String>,
+    /// Filter, and whether retained messages are still to be handed over.
+    pub(super) subscriptions: BTreeMap<String, bool>,
     /// Stamp, and order and packet id if sent.
     pub(super) waiting: Vec<(u64, Option<(u64, u16)>)>,
     pub(super) releasing: Vec<(u64, u16)>,
@@ -35,8 +36,8 @@ impl Naive {
                 self.last_session = self.last_session.max(session.number());
                 self.sessions.remove(&session.number());
             }
-            Record::Subscribed { session, filter, .. } => self.with(*session, |found| {
-                found.subscriptions.insert(filter.as_str().to_owned());
+            Record::Subscribed { session, filter, subscription } => self.with(*session, |found| {
+                found.subscriptions.insert(filter.as_str().to_owned(), subscription.walking);
             }),
             Record::Unsubscribed { session, filter } => self.with(*session, |found| {
                 found.subscriptions.remove(filter.as_str());
@@ -159,7 +160,7 @@ pub(super) struct View {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct SessionView {
     pub(super) parked: bool,
-    pub(super) subscriptions: BTreeSet<String>,
+    pub(super) subscriptions: BTreeMap<String, bool>,
     pub(super) queued: Vec<u64>,
     pub(super) open: Vec<(u16, Option<u64>)>,
     pub(super) received: BTreeSet<u16>,
@@ -172,7 +173,11 @@ pub(super) fn view(recovered: &Recovered) -> View {
         });
         let view = SessionView {
             parked: matches!(found.connection, LastConnection::Parked { .. }),
-            subscriptions: found.subscriptions.iter().map(|(filter, _)| filter.to_string()).collect(),
+            subscriptions: found
+                .subscriptions
+                .iter()
+                .map(|(filter, kept)| (filter.to_string(), kept.walking))
+                .collect(),
             queued: stamps(found),
             open: open.collect(),
             received: found.received.iter().map(|id| id.as_u16()).collect(),
