@@ -237,13 +237,7 @@ impl Drop for Broker {
 fn listen(config: &ListenerConfig) -> Result<Listener, StartError> {
     let tls = config.tls.as_ref().map(prepare).transpose()?;
     let address = config.bind;
-    let terms = ListenerTerms {
-        tls,
-        protocol: config.protocol.clone(),
-        realm: config.realm,
-        identity: config.identity,
-        client_id_rule: config.client_id_rule.clone(),
-    };
+    let terms = ListenerTerms::new(config, tls);
     Listener::bind(address, terms).map_err(|error| StartError::Bind { address, error })
 }
 

@@ -25,6 +25,7 @@ use tokio::time::Sleep;
 
 use super::{
     listener::Entrance,
+    mount_point::MountPoint,
     scratch::{READ_BYTES, Scratch},
     stream::Stream,
 };
@@ -112,7 +113,7 @@ pub(super) struct Connection {
     /// Where storage must be for the subscriptions of the packet at hand.
     pub(super) subscribed_at: Ticket,
     /// Where storage must be before CONNACK is sent.
-    opened_at: Ticket,
+    pub(super) opened_at: Ticket,
     /// Packets that may leave once storage has reached a position: packet ids of QoS 2 must not be forgotten.
     pub(super) gated: Option<Gated>,
     /// Packet ids that were given out in this wake, for storage.
@@ -122,33 +123,12 @@ pub(super) struct Connection {
     /// The client asked to be told when messages were received: then each must be safe before it is told, or a crash
     /// could give the same message two stamps.
     pub(super) stamps: bool,
+    pub(super) mount_point: Option<MountPoint>,
     /// The largest packet that the client may send: what it was told.
     pub(super) packet_bytes_max: usize,
     pub(super) settings: Followed,
     pub(super) tally: Tally,
     pub(super) occupied: bool,
-}
-
-/// A client that has just been let in.
-pub(super) struct Arrival {
-    pub(super) stream: Stream,
-    pub(super) identity: Identity,
-    pub(super) session: Session<Delivery>,
-    pub(super) mailbox: Arc<Mailbox>,
-    pub(super) seat: Arc<Seat>,
-    pub(super) will: Option<Box<Will>>,
-    pub(super) entrance: Entrance,
-    /// Retained messages that the session's last connection had still to send.
-    pub(super) walks: Vec<RetainedWalk>,
-    /// What was received behind CONNECT.
-    pub(super) received: BytesMut,
-    /// CONNACK.
-    pub(super) out: BytesMut,
-    /// Where storage must be before it leaves: it promises the will.
-    pub(super) opened_at: Ticket,
-    pub(super) stamps: bool,
-    /// What the client was told of them in CONNACK holds as long as the connection.
-    pub(super) settings: Followed,
 }
 
 /// What a turn of the poll found.
@@ -183,57 +163,6 @@ impl Future for Connection {
 }
 
 impl Connection {
-    pub(super) fn new(hub: Arc<Hub>, arrival: Arrival) -> Self {
-        let Arrival {
-            stream,
-            identity,
-            session,
-            mailbox,
-            seat,
-            will,
-            entrance,
-            walks,
-            received,
-            out,
-            opened_at,
-            stamps,
-            settings,
-        } = arrival;
-        Self {
-            hub,
-            stream,
-            identity,
-            mailbox,
-            seat,
-            will,
-            entrance,
-            cache: MatchCache::default(),
-            partial: received,
-            out,
-            flushing: false,
-            backlog: Contents::default(),
-            walks,
-            resent: session.inflight() == 0,
-            session,
-            busy: false,
-            stall: None,
-            storage_stall: None,
-            refused_until: None,
-            timer: None,
-            retained_at: Ticket::START,
-            subscribed_at: Ticket::START,
-            opened_at,
-            gated: None,
-            sent: Vec::new(),
-            settled: Vec::new(),
-            stamps,
-            packet_bytes_max: settings.limits.packet_bytes,
-            settings,
-            tally: Tally::default(),
-            occupied: false,
-        }
-    }
-
     fn turns(&mut self, cx: &mut Context<'_>, scratch: &mut Scratch) -> Result<(), Ending> {
         let now = clock::now();
         self.settings.follow(&self.hub.settings);

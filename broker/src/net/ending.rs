@@ -58,6 +58,9 @@ impl Connection {
     fn report(&self, ending: &Ending) {
         let metrics = &self.hub.metrics.connections_closed;
         metrics.inc(close_reason(ending));
+        if !self.settings.connection_messages && !matches!(ending, Ending::Violated(_)) {
+            return;
+        }
         match ending {
             Ending::Disconnected { .. } => log::disconnected(&self.identity, format_args!("by the client")),
             Ending::Lost(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {

@@ -1,15 +1,20 @@
 //! Sockets: listeners, TLS, WebSocket, the handshake of a connection, and the connection itself, which is one task with one
 //! hand-written poll.
 
+mod arrival;
+mod claimed_id;
 mod connection;
 mod ending;
 mod handshake;
 mod incoming;
 mod listener;
+mod mount_point;
 mod outgoing;
 mod scratch;
 mod stream;
+mod terms;
 pub mod tls;
 mod websocket;
 
-pub(crate) use listener::{Doorman, Listener, ListenerTerms};
+pub(crate) use listener::{Doorman, Listener};
+pub(crate) use terms::ListenerTerms;
