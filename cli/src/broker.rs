@@ -2,9 +2,13 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use gaugeline_broker::{Broker, StartError, admin::Readiness, config::Config};
+use gaugeline_broker::{Broker, StartError, Surroundings, config::Config};
 
-use crate::{failure::Failure, files_open, logging, signals::Shutdown};
+use crate::{
+    failure::Failure,
+    files_open, logging,
+    signals::{self, Shutdown},
+};
 
 /// How long clients get to take their leave when the program ends.
 pub(crate) const SHUTDOWN_TIME_MAX: Duration = Duration::from_secs(10);
@@ -45,17 +49,24 @@ impl StorageArguments {
 
 /// Runs the subcommand.
 pub(crate) fn run(arguments: &Arguments, logging: &logging::Arguments) -> Result<(), Failure> {
-    let mut config = Config::load(&arguments.config).map_err(Failure::configuration)?;
+    let path = arguments.config.clone();
+    let mut config = Config::load(&path).map_err(Failure::configuration)?;
     arguments.storage.apply(&mut config);
-    logging.install(config.log.as_str())?;
+    let set_log_level = logging.install(config.log.as_str())?;
     files_open::raise_limit();
-    crate::runtime()?.block_on(serve(&config))
+    let surroundings = Surroundings {
+        reread: Some(Box::new(move || Config::load(&path))),
+        set_log_level: Some(set_log_level),
+        ..Surroundings::default()
+    };
+    crate::runtime()?.block_on(serve(&config, surroundings))
 }
 
 /// Serves until the user wants it to end.
-async fn serve(config: &Config) -> Result<(), Failure> {
+async fn serve(config: &Config, surroundings: Surroundings) -> Result<(), Failure> {
     let mut shutdown = Shutdown::listen()?;
-    let broker = Broker::start(config, &Readiness::default(), Vec::new()).await.map_err(start_failure)?;
+    let broker = Broker::start_in(config, surroundings).await.map_err(start_failure)?;
+    signals::reload_on_hangup(broker.reloader().clone())?;
     for bound in broker.bound() {
         let kind = if bound.tls { "TLS" } else { "plain TCP" };
         tracing::info!(address = %bound.address, "MQTT over {kind}");

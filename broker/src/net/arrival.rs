@@ -5,7 +5,10 @@ use std::sync::Arc;
 use bytes::BytesMut;
 use gaugeline_protocol::{packet::Will, session::Session};
 
-use super::{connection::Connection, listener::Entrance, mount_point::MountPoint, stream::Stream};
+use super::{
+    connection::Connection, listener::Entrance, mount_point::MountPoint, pacing::Pacing, rights::Rights,
+    stream::Stream,
+};
 use crate::{
     auth::Identity,
     hub::Hub,
@@ -37,6 +40,7 @@ pub(super) struct Arrival {
     pub(super) mount_point: Option<MountPoint>,
     /// What the client was told of them in CONNACK holds as long as the connection.
     pub(super) settings: Followed,
+    pub(super) pacing: Pacing,
 }
 
 impl Connection {
@@ -56,7 +60,10 @@ impl Connection {
             stamps,
             mount_point,
             settings,
+            pacing,
         } = arrival;
+        let epoch = hub.access.epoch();
+        let rights = Rights::of_new_session(&mailbox, session.subscriptions().len(), epoch);
         Self {
             hub,
             stream,
@@ -76,11 +83,11 @@ impl Connection {
             busy: false,
             stall: None,
             storage_stall: None,
+            pacing,
             refused_until: None,
             timer: None,
             retained_at: Ticket::START,
-            subscribed_at: Ticket::START,
-            opened_at,
+            subscribed_at: opened_at,
             gated: None,
             sent: Vec::new(),
             settled: Vec::new(),
@@ -88,6 +95,7 @@ impl Connection {
             mount_point,
             packet_bytes_max: settings.limits.packet_bytes,
             settings,
+            rights,
             tally: Tally::default(),
             occupied: false,
         }

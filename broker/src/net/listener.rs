@@ -11,6 +11,7 @@ use std::{
     time::Duration,
 };
 
+use arc_swap::ArcSwap;
 use foldhash::fast::RandomState;
 use parking_lot::Mutex;
 use tokio::{
@@ -37,7 +38,7 @@ const EXHAUSTED_PAUSE: Duration = Duration::from_millis(50);
 /// A bound socket.
 pub(crate) struct Listener {
     socket: TcpListener,
-    terms: Arc<ListenerTerms>,
+    terms: Arc<ArcSwap<ListenerTerms>>,
     address: SocketAddr,
 }
 
@@ -48,11 +49,16 @@ impl Listener {
         socket.bind(address)?;
         let socket = socket.listen(BACKLOG)?;
         let address = socket.local_addr()?;
-        Ok(Self { socket, terms: Arc::new(terms), address })
+        Ok(Self { socket, terms: Arc::new(ArcSwap::from_pointee(terms)), address })
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// On which terms it takes clients: what is put there holds for the next one.
+    pub(crate) fn terms(&self) -> Arc<ArcSwap<ListenerTerms>> {
+        Arc::clone(&self.terms)
     }
 
     /// Accepts until the task is aborted.
@@ -70,17 +76,21 @@ impl Listener {
 
     fn receive(&self, hub: &Arc<Hub>, doorman: &Arc<Doorman>, socket: TcpStream, address: SocketAddr) {
         hub.metrics.connections_accepted.inc();
-        let entrance =
-            match self.terms.enter(address.ip()).and_then(|place| doorman.enter(address.ip(), place)) {
-                Ok(entrance) => entrance,
-                Err(reason) => return self.turn_away(hub, address, reason),
-            };
+        let terms = self.terms.load_full();
+        if let Err(too_fast) = hub.arrivals.from_address(address.ip(), clock::now()) {
+            hub.metrics.connections_refused.inc(RefusalReason::TooFast);
+            return log::not_admitted(None, None, address, format_args!("{too_fast}"));
+        }
+        let entrance = match terms.enter(address.ip()).and_then(|place| doorman.enter(address.ip(), place)) {
+            Ok(entrance) => entrance,
+            Err(reason) => return self.turn_away(hub, address, reason),
+        };
         // Small packets must not wait for the acknowledgement of earlier ones. The system refuses only on a socket
         // that is gone already, which the handshake finds out.
         socket.set_nodelay(true).ok();
         let closing = doorman.closing.subscribe();
         let hub = Arc::clone(hub);
-        tokio::spawn(handshake::welcome(hub, socket, address, Arc::clone(&self.terms), entrance, closing));
+        tokio::spawn(handshake::welcome(hub, socket, address, terms, entrance, closing));
     }
 }
 
@@ -94,7 +104,7 @@ impl Listener {
             RefusalReason::Network => "the listener takes nobody from this address (allow, deny)",
             _ => "the limit of connections is reached",
         };
-        let (logged, last) = self.terms.logs_refusal(clock::now());
+        let (logged, last) = self.terms.load().logs_refusal(clock::now());
         if logged {
             let more = if last { "; others on this listener are only counted for a while" } else { "" };
             log::not_admitted(None, None, address, format_args!("{detail}{more}"));

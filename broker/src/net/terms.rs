@@ -4,7 +4,7 @@ use std::{
     net::IpAddr,
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -43,7 +43,11 @@ pub(crate) struct ListenerTerms {
     allow: Vec<Network>,
     deny: Vec<Network>,
     connections_max: usize,
-    connections: AtomicUsize,
+    /// Shared with the terms that follow these.
+    connections: Arc<AtomicUsize>,
+    /// Other terms hold now, which those who came in on these must not escape. Shared with the terms that follow these
+    /// without such a difference.
+    pub(crate) superseded: Arc<AtomicBool>,
     logged: Mutex<Logged>,
 }
 
@@ -56,11 +60,11 @@ struct Logged {
 
 /// A place among a listener's connections; given back when dropped.
 #[derive(Debug)]
-pub(super) struct Place(Arc<ListenerTerms>);
+pub(super) struct Place(Arc<AtomicUsize>);
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.0.connections.fetch_sub(1, Ordering::Relaxed);
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -79,19 +83,25 @@ impl ListenerTerms {
             allow: config.allow.clone(),
             deny: config.deny.clone(),
             connections_max: config.connections_max.unwrap_or(usize::MAX),
-            connections: AtomicUsize::new(0),
+            connections: Arc::default(),
+            superseded: Arc::default(),
             logged: Mutex::default(),
         }
     }
 
+    /// Whoever is inside stays so when these terms take the place of others.
+    pub(crate) fn count_on(&mut self, before: &Self) {
+        self.connections = Arc::clone(&before.connections);
+    }
+
     /// A place for a connection from this address, unless its network is kept out or the listener is full.
-    pub(super) fn enter(self: &Arc<Self>, address: IpAddr) -> Result<Place, RefusalReason> {
+    pub(super) fn enter(&self, address: IpAddr) -> Result<Place, RefusalReason> {
         let is_in = |networks: &[Network]| networks.iter().any(|network| network.contains(address));
         if is_in(&self.deny) || !(self.allow.is_empty() || is_in(&self.allow)) {
             return Err(RefusalReason::Network);
         }
         let before = self.connections.fetch_add(1, Ordering::Relaxed);
-        let place = Place(Arc::clone(self));
+        let place = Place(Arc::clone(&self.connections));
         if before >= self.connections_max { Err(RefusalReason::TooManyOnListener) } else { Ok(place) }
     }
 
