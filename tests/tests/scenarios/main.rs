@@ -19,3 +19,4 @@ mod outage;
 mod prepare;
 mod refusals;
 mod reload;
+mod websocket;
