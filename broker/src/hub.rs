@@ -10,7 +10,10 @@ use gaugeline_protocol::{
 };
 
 use crate::{
-    auth::{Access, AccessHandle, Authenticator, Identity},
+    auth::{
+        Access, AccessHandle, Authenticator, Identity,
+        guard::{Arrivals, LiveGuardLimits, Meters},
+    },
     clock::{self, Anchor},
     log,
     metrics::{DropReason, Metrics},
@@ -39,6 +42,9 @@ pub(crate) struct Hub {
     pub(crate) expiry: Expiry,
     pub(crate) access: Arc<AccessHandle>,
     pub(crate) authenticator: Authenticator,
+    guard: LiveGuardLimits,
+    pub(crate) arrivals: Arrivals,
+    pub(crate) meters: Meters,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) queued: Arc<QueueTotal>,
@@ -100,12 +106,17 @@ impl Hub {
         store: Arc<dyn Store>,
         metrics: Arc<Metrics>,
     ) -> Result<Self, getrandom::Error> {
+        let (checks, guard) =
+            (settings.limits.authenticator(), LiveGuardLimits::new(settings.limits.guard()));
         let authenticator =
-            Authenticator::new(Arc::clone(&access), Arc::clone(&metrics), settings.limits.authenticator())?;
+            Authenticator::new(Arc::clone(&access), Arc::clone(&metrics), checks, guard.clone())?;
         Ok(Self {
             router: Router::new(settings.retained_limits()),
             registry: Registry::default(),
             expiry: Expiry::default(),
+            arrivals: Arrivals::new(guard.clone()),
+            meters: Meters::new(guard.clone()),
+            guard,
             authenticator,
             access,
             store,
@@ -124,6 +135,7 @@ impl Hub {
         self.router.retained().set_limits(settings.retained_limits());
         self.queued.set_bytes_max(settings.limits.queue_bytes_total);
         self.mailbox_limits.set(settings.mailbox_limits());
+        self.guard.set(settings.limits.guard());
         self.settings.swap(settings);
     }
 

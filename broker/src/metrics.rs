@@ -103,6 +103,8 @@ pub struct Metrics {
     pub bytes_received: Counter,
     /// Bytes of MQTT to clients, without TLS.
     pub bytes_sent: Counter,
+    /// How often a client was not read from for a while, because it was over a rate.
+    pub reads_slowed: Counter,
     /// Messages that the ACL did not let in.
     pub publishes_denied: Counter,
     /// Subscriptions that the ACL refused.
@@ -155,6 +157,7 @@ impl Metrics {
         let messages_sent = b.counters("messages_sent", "PUBLISH packets to clients", "qos");
         let bytes_received = b.counter("bytes_received", "MQTT bytes from clients, without TLS");
         let bytes_sent = b.counter("bytes_sent", "MQTT bytes to clients, without TLS");
+        let reads_slowed = b.counter("reads_slowed", "Pauses in reading from clients over a rate");
         let publishes_denied = b.counter("publishes_denied", "Messages that the ACL did not let in");
         let subscribes_denied = b.counter("subscribes_denied", "Subscriptions that the ACL refused");
         let reloads =
@@ -194,6 +197,7 @@ impl Metrics {
             messages_sent,
             bytes_received,
             bytes_sent,
+            reads_slowed,
             publishes_denied,
             subscribes_denied,
             reloads,
@@ -275,6 +279,11 @@ impl Tally {
         if let Some(count) = self.received.get_mut(usize::from(qos.bits())) {
             *count += 1;
         }
+    }
+
+    /// How many PUBLISH packets have come in.
+    pub(crate) fn messages_received(&self) -> u64 {
+        self.received.iter().sum()
     }
 
     /// PUBLISH packets go out.

@@ -8,6 +8,7 @@ pub mod acl;
 mod authenticator;
 mod certificate_name;
 mod client_id_rule;
+pub mod guard;
 pub mod hash;
 pub mod password_edit;
 pub mod password_file;

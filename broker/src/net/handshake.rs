@@ -14,8 +14,10 @@ use gaugeline_protocol::{
 use tokio::{net::TcpStream, sync::watch};
 
 use super::{
-    connection::{Arrival, Connection},
+    arrival::Arrival,
+    connection::Connection,
     listener::{Entrance, ListenerTerms},
+    pacing::Pacing,
     stream::Stream,
     tls::{self, LiveTls, PeerCertificate},
     websocket::{self, NotOpened},
@@ -253,6 +255,7 @@ struct Admitted {
     seat: Arc<Seat>,
     /// The session that was there.
     found: Option<Box<Parked>>,
+    pacing: Pacing,
 }
 
 async fn admit(
@@ -276,7 +279,7 @@ async fn admit(
         Some(user) => Some(user.map_err(|error| {
             answered(ReasonCode::NotAuthorized, RefusalReason::NotAuthorized, error.to_string())
         })?),
-        None => check_password(hub, realm, connect).await?,
+        None => check_password(hub, realm, connect, address).await?,
     };
     let negotiated =
         session::negotiate(connect, &settings.server, assigned_client_id).map_err(|refusal| {
@@ -298,6 +301,8 @@ async fn admit(
         let detail = "the limit of sessions is reached".to_owned();
         return Err(answered(ReasonCode::QuotaExceeded, RefusalReason::ServerBusy, detail));
     }
+    let pacing = Pacing::begin(hub, user.as_ref(), &negotiated.client_id, address)
+        .map_err(|(reason, counted, detail)| answered(reason, counted, detail))?;
     let client_id = negotiated.client_id.clone();
     let identity = Identity { realm, user, client_id, address };
     let seat = Seat::of(realm, identity.user.clone())
@@ -321,16 +326,22 @@ async fn admit(
     } else if seat.is_superseded() {
         seat.vacate(ReasonCode::AdministrativeAction);
     }
-    Ok(Admitted { identity, negotiated, seat, found })
+    Ok(Admitted { identity, negotiated, seat, found, pacing })
 }
 
 /// The user, by name and password; `None` for an anonymous client.
-async fn check_password(hub: &Hub, realm: RealmId, connect: &Connect) -> Result<Option<Arc<str>>, Refused> {
+async fn check_password(
+    hub: &Hub,
+    realm: RealmId,
+    connect: &Connect,
+    address: SocketAddr,
+) -> Result<Option<Arc<str>>, Refused> {
     let (user, password) = (connect.user_name.as_deref(), connect.password.as_deref());
-    let checked = hub.authenticator.authenticate(realm, user, password).await;
+    let checked = hub.authenticator.authenticate(realm, user, password, address.ip()).await;
     let authenticated = checked.map_err(|refusal| {
         let counted = match refusal.reason() {
             ReasonCode::ServerBusy => RefusalReason::ServerBusy,
+            ReasonCode::ConnectionRateExceeded => RefusalReason::LoginBackoff,
             _ => RefusalReason::NotAuthorized,
         };
         Refused { detail: refusal.to_string(), counted, answer: Some((connect.version, refusal.reason())) }
@@ -361,7 +372,7 @@ fn enter(
     entrance: Entrance,
     settings: Followed,
 ) {
-    let Admitted { identity, negotiated, seat, found } = admitted;
+    let Admitted { identity, negotiated, seat, found, pacing } = admitted;
     let limits_packets = (negotiated.outgoing_packet_bytes_max as usize) < FRAME_BYTES_MAX;
     let wire = Wire::of(negotiated.version, limits_packets);
     let Started { mut session, mailbox, walks, present } = start_session(&hub, &identity, negotiated, found);
@@ -406,6 +417,7 @@ fn enter(
         opened_at,
         stamps,
         settings,
+        pacing,
     };
     tokio::spawn(Connection::new(hub, arrival).run());
 }

@@ -22,6 +22,7 @@ use tokio::{
 use super::{handshake, tls::LiveTls};
 use crate::{
     auth::{ClientIdRule, IdentitySource, RealmId},
+    clock,
     config::{ListenerConfig, Protocol},
     hub::Hub,
     log,
@@ -104,6 +105,10 @@ impl Listener {
 
     fn receive(&self, hub: &Arc<Hub>, doorman: &Arc<Doorman>, socket: TcpStream, address: SocketAddr) {
         hub.metrics.connections_accepted.inc();
+        if let Err(too_fast) = hub.arrivals.from_address(address.ip(), clock::now()) {
+            hub.metrics.connections_refused.inc(RefusalReason::TooFast);
+            return log::not_admitted(None, None, address, format_args!("{too_fast}"));
+        }
         let entrance = match doorman.enter(address.ip()) {
             Ok(entrance) => entrance,
             Err(reason) => {

@@ -1,6 +1,7 @@
 //! Sockets: listeners, TLS, WebSocket, the handshake of a connection, and the connection itself, which is one task with one
 //! hand-written poll.
 
+mod arrival;
 mod connection;
 mod ending;
 mod gate;
@@ -9,6 +10,7 @@ mod incoming;
 mod listener;
 mod listeners;
 mod outgoing;
+mod pacing;
 mod rights;
 mod scratch;
 mod stream;

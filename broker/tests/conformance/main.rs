@@ -35,6 +35,7 @@ mod ending;
 mod expiry;
 mod fleet;
 mod flow;
+mod guard;
 mod keep_alive;
 mod malformed;
 mod pressure;
