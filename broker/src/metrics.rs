@@ -160,8 +160,7 @@ impl Metrics {
         let reads_slowed = b.counter("reads_slowed", "Pauses in reading from clients over a rate");
         let publishes_denied = b.counter("publishes_denied", "Messages that the ACL did not let in");
         let subscribes_denied = b.counter("subscribes_denied", "Subscriptions that the ACL refused");
-        let reloads =
-            b.counters("reloads", "Reloads of the configuration, users, rights and certificates", "result");
+        let reloads = b.counters("reloads", "Reloads of the configuration and all its files", "result");
         let messages_dropped =
             b.counters("messages_dropped", "Messages that did not reach someone or were not taken", "reason");
         let drops = Drops::register(&mut b.registry);
@@ -174,10 +173,8 @@ impl Metrics {
         let retained_bytes = b.gauge("retained_bytes", "Bytes of retained messages, topic and payload");
         let queued_messages = b.gauge("queued_messages", "Messages that wait in queues of sessions");
         let queued_bytes = b.gauge("queued_bytes", "Bytes of messages that wait in queues of sessions");
-        let absent_queue_fullest_percent = b.gauge(
-            "absent_queue_fullest_percent",
-            "Fullness of the fullest queue of a session without a connection",
-        );
+        let absent_queue_fullest_percent =
+            b.gauge("absent_queue_fullest_percent", "Fullness of the fullest queue of an offline session");
         let absent_queue_oldest_seconds = b.gauge(
             "absent_queue_oldest_seconds",
             "Age of the oldest message that waits for a session without a connection",
