@@ -16,4 +16,5 @@ mod init;
 mod load;
 mod mosquitto_files;
 mod outage;
+mod prepare;
 mod refusals;
