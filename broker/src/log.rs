@@ -116,6 +116,15 @@ pub(crate) fn disconnected(audit: &Audit, logged: bool, identity: &Identity, rea
     );
 }
 
+/// A connected client's certificate is no longer good.
+pub(crate) fn no_longer_trusted(client_id: &ClientId, user: Option<&str>) {
+    tracing::warn!(
+        client = client_id.as_str(),
+        user = user_name(user),
+        "to be disconnected: its certificate is revoked, or no longer leads to an authority"
+    );
+}
+
 /// A client does not read as fast as messages come for it.
 pub(crate) fn lagging(client_id: &ClientId, user: Option<&str>) {
     tracing::warn!(
