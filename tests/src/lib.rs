@@ -8,6 +8,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a panic is how a test fails")]
 
 mod clock;
+pub mod conf;
 pub mod crash;
 pub mod gaugeline;
 pub mod home;
