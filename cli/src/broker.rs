@@ -3,9 +3,8 @@
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use gaugeline_broker::{
-    Broker, StartError,
-    admin::Readiness,
-    config::{self, Config, Format, Loaded, Overrides, mosquitto},
+    Broker, StartError, Surroundings,
+    config::{self, Config, ConfigError, Format, Loaded, Overrides, mosquitto},
 };
 
 use crate::{
@@ -29,7 +28,7 @@ Examples:
 Ctrl-C or SIGTERM ends it in order: clients are told, what is acknowledged is kept. A second one ends it at once.";
 
 /// Run the broker alone
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 #[group(skip)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Arguments {
@@ -66,7 +65,7 @@ pub(crate) struct Arguments {
 }
 
 /// What can be decided about storage for one start.
-#[derive(Debug, Default, clap::Args)]
+#[derive(Debug, Clone, Default, clap::Args)]
 pub(crate) struct StorageArguments {
     /// Start though the disk has lost acknowledged data: move the damaged files aside and keep what can be read
     #[arg(long)]
@@ -81,16 +80,22 @@ impl StorageArguments {
 
 impl Arguments {
     fn load(&self) -> Result<Loaded, Failure> {
-        let overrides = Overrides { port: self.port, verbose: self.verbose, quiet: self.quiet };
-        let mut loaded = match &self.config {
-            Some(path) => config::load(path, &overrides).map_err(Failure::configuration)?,
-            None => mosquitto::without_file(&overrides).map_err(Failure::configuration)?,
-        };
+        let loaded = self.read().map_err(Failure::configuration)?;
         if self.port.is_some() && loaded.format == Format::Toml {
             return Err(Failure::usage(
                 "-p goes with a mosquitto.conf; in broker.toml the port stands in `bind`",
             ));
         }
+        Ok(loaded)
+    }
+
+    /// What the file says, and what stands above it.
+    fn read(&self) -> Result<Loaded, ConfigError> {
+        let overrides = Overrides { port: self.port, verbose: self.verbose, quiet: self.quiet };
+        let mut loaded = match &self.config {
+            Some(path) => config::load(path, &overrides)?,
+            None => mosquitto::without_file(&overrides)?,
+        };
         loaded.config.admin = self.admin.or(loaded.config.admin);
         self.storage.apply(&mut loaded.config);
         Ok(loaded)
@@ -111,19 +116,26 @@ pub(crate) fn run(arguments: &Arguments, logging: &logging::Arguments) -> Result
     let _pid_file = process::settle(&loaded.config.process)?;
     log_output::choose(&loaded.config.logging)?;
     gaugeline_broker::log_connections(loaded.config.logging.connection_messages);
-    logging.install(loaded.config.log.as_str())?;
+    let set_log_level = logging.install(loaded.config.log.as_str())?;
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
     files_open::raise_limit();
-    crate::runtime()?.block_on(serve(&loaded.config))
+    let again = arguments.clone();
+    let surroundings = Surroundings {
+        reread: Some(Box::new(move || again.read().map(|loaded| loaded.config))),
+        set_log_level: Some(set_log_level),
+        ..Surroundings::default()
+    };
+    crate::runtime()?.block_on(serve(&loaded.config, surroundings))
 }
 
 /// Serves until the user wants it to end.
-async fn serve(config: &Config) -> Result<(), Failure> {
+async fn serve(config: &Config, surroundings: Surroundings) -> Result<(), Failure> {
     let mut shutdown = Shutdown::listen()?;
+    let broker = Broker::start_in(config, surroundings).await.map_err(start_failure)?;
+    signals::reload_on_hangup(broker.reloader().clone())?;
     signals::outlive_those_of_mosquitto()?;
-    let broker = Broker::start(config, &Readiness::default(), Vec::new()).await.map_err(start_failure)?;
     for bound in broker.bound() {
         let kind = if bound.tls { "TLS" } else { "plain TCP" };
         tracing::info!(address = %bound.address, "MQTT over {kind}");

@@ -95,7 +95,7 @@ fn run_client(
     logging: &logging::Arguments,
     client: impl Future<Output = Result<(), Failure>>,
 ) -> Result<(), Failure> {
-    logging.install("warn")?;
+    drop(logging.install("warn")?);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.map_err(Failure::failed)?.block_on(client)
 }

@@ -5,13 +5,18 @@
 //! answer to the client is the same for an unknown user and for a wrong password, in bytes and in time; only the log
 //! knows better.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, net::IpAddr, sync::Arc};
 
 use gaugeline_protocol::ReasonCode;
 use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
 
-use super::{Access, AccessHandle, PasswordFile, RealmId, hash::until_nul, verified::Verified};
+use super::{
+    Access, AccessHandle, PasswordFile, RealmId,
+    guard::{LiveGuardLimits, LoginBackoff},
+    hash::until_nul,
+    verified::Verified,
+};
 use crate::{clock, metrics::Metrics};
 
 /// How much hashing there may be.
@@ -65,6 +70,11 @@ pub enum RefusalCause {
     WrongPassword,
     /// Too many connections wait for their hash.
     Busy,
+    /// After failed logins of the address or of the user it is too early for the next one.
+    TooEarly {
+        /// How long it is too early still.
+        wait_seconds: u64,
+    },
 }
 
 impl Refusal {
@@ -73,6 +83,7 @@ impl Refusal {
     pub fn reason(&self) -> ReasonCode {
         match self.cause {
             RefusalCause::Busy => ReasonCode::ServerBusy,
+            RefusalCause::TooEarly { .. } => ReasonCode::ConnectionRateExceeded,
             _ => ReasonCode::NotAuthorized,
         }
     }
@@ -82,6 +93,9 @@ impl fmt::Display for RefusalCause {
     /// The reason for the log line.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::TooEarly { wait_seconds } => {
+                return write!(f, "too many failed logins; the next one may come in {wait_seconds} s");
+            }
             Self::NoUserName => "no user name, and allow_anonymous is false",
             Self::NoPasswordFile => "no password_file is configured, and allow_anonymous is false",
             Self::UnknownUser => "unknown user",
@@ -92,11 +106,19 @@ impl fmt::Display for RefusalCause {
     }
 }
 
+/// Credentials that need a hash.
+struct Login<'a> {
+    user: &'a str,
+    password: &'a [u8],
+    address: IpAddr,
+}
+
 /// The gate of the broker.
 pub struct Authenticator {
     access: Arc<AccessHandle>,
     metrics: Arc<Metrics>,
     verified: Verified,
+    backoff: LoginBackoff,
     /// One permit for each running hash.
     running: Arc<Semaphore>,
     /// One permit for each connection that hashes or waits.
@@ -109,6 +131,7 @@ impl Authenticator {
         access: Arc<AccessHandle>,
         metrics: Arc<Metrics>,
         limits: AuthenticatorLimits,
+        guard: LiveGuardLimits,
     ) -> Result<Self, getrandom::Error> {
         let concurrent = limits.concurrent.max(1);
         let admitted = concurrent.saturating_add(limits.waiting).min(Semaphore::MAX_PERMITS);
@@ -116,6 +139,7 @@ impl Authenticator {
             access,
             metrics,
             verified: Verified::new()?,
+            backoff: LoginBackoff::new(guard),
             running: Arc::new(Semaphore::new(concurrent)),
             admitted: Semaphore::new(admitted),
         })
@@ -128,6 +152,7 @@ impl Authenticator {
         realm_id: RealmId,
         user: Option<&str>,
         password: Option<&[u8]>,
+        address: IpAddr,
     ) -> Result<Authenticated, Refusal> {
         let access = self.access.snapshot();
         let realm = access.realm(realm_id);
@@ -150,10 +175,29 @@ impl Authenticator {
         if password.is_empty() {
             return refuse(RefusalCause::NoPassword);
         }
+        // First of all: nobody who was in before is kept out by somebody else's guesses.
         if let Some(user) = self.remembered(passwords, user, password) {
             return Ok(Authenticated { user: Some(user) });
         }
-        self.hash_and_compare(&access, realm_id, passwords, user, password).await
+        let result =
+            self.hash_and_compare(&access, realm_id, passwords, Login { user, password, address }).await;
+        match &result {
+            Ok(_) => self.backoff.succeeded(user),
+            Err(Refusal { cause: RefusalCause::UnknownUser | RefusalCause::WrongPassword }) => {
+                self.backoff.failed(address, user, clock::now());
+            }
+            Err(_) => {}
+        }
+        result
+    }
+
+    /// Refuses a login that comes too early after failed ones.
+    fn check_backoff(&self, login: &Login<'_>) -> Result<(), Refusal> {
+        let wait = self.backoff.wait(login.address, login.user, clock::now());
+        if wait.is_zero() {
+            return Ok(());
+        }
+        Err(Refusal { cause: RefusalCause::TooEarly { wait_seconds: wait.as_secs() + 1 } })
     }
 
     /// The shared user name if exactly this was right before. An unknown user costs the same look-up.
@@ -171,9 +215,10 @@ impl Authenticator {
         access: &Arc<Access>,
         realm_id: RealmId,
         passwords: &PasswordFile,
-        user: &str,
-        password: &[u8],
+        login: Login<'_>,
     ) -> Result<Authenticated, Refusal> {
+        self.check_backoff(&login)?;
+        let Login { user, password, .. } = login;
         let busy = Refusal { cause: RefusalCause::Busy };
         let _place = self.admitted.try_acquire().map_err(|_| busy)?;
         let permit = self.running.clone().acquire_owned().await.map_err(|_| busy)?;
@@ -181,6 +226,8 @@ impl Authenticator {
         if let Some(user) = self.remembered(passwords, user, password) {
             return Ok(Authenticated { user: Some(user) });
         }
+        // Many guesses may have been sent at once.
+        self.check_backoff(&login)?;
         let task = {
             let (access, user) = (access.clone(), user.to_owned());
             let password = Zeroizing::new(password.to_vec());

@@ -8,12 +8,12 @@ pub mod acl;
 mod authenticator;
 mod certificate_name;
 mod client_id_rule;
+pub mod guard;
 pub mod hash;
 pub mod password_edit;
 pub mod password_file;
 mod realm;
 mod verified;
-pub mod watch;
 
 use std::{
     net::SocketAddr,
@@ -26,6 +26,7 @@ use std::{
 use arc_swap::{ArcSwap, Guard};
 use gaugeline_protocol::{ClientId, TopicFilter};
 
+pub(crate) use self::realm::Slot;
 pub use self::{
     acl::{AccessKind, Acl, AclOptions, Decision},
     authenticator::{Authenticated, Authenticator, AuthenticatorLimits, Refusal, RefusalCause},
@@ -75,6 +76,23 @@ impl Access {
     /// The first mistake in them.
     pub fn load(realms: &[RealmConfig]) -> Result<Self, FileError> {
         Ok(Self::new(realms.iter().map(Realm::load).collect::<Result<_, _>>()?))
+    }
+
+    /// As [`Self::load`], with each set of rules in its slot.
+    ///
+    /// # Errors
+    /// The first mistake in the files.
+    pub(crate) fn load_slots(slots: &[Slot]) -> Result<Self, FileError> {
+        let load = |slot: &Slot| match slot {
+            Slot::Used(config) => Realm::load(config),
+            Slot::Closed(name) => Ok(Realm { name: name.clone(), ..Realm::closed() }),
+        };
+        Ok(Self::new(slots.iter().map(load).collect::<Result<_, _>>()?))
+    }
+
+    /// How many users all password files have.
+    pub fn users(&self) -> usize {
+        self.realms.iter().filter_map(|realm| realm.passwords.as_ref()).map(PasswordFile::len).sum()
     }
 
     /// The rules of a realm.

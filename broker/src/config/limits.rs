@@ -1,12 +1,15 @@
 //! Everything that a client, or all of them together, can use up, and how much of it.
 
-use std::ops::RangeInclusive;
+use std::{ops::RangeInclusive, time::Duration};
 
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::{ConfigError, raw::Source};
-use crate::auth::AuthenticatorLimits;
+use super::{ConfigError, EXPECTED_NETWORK, Network, raw::Source};
+use crate::auth::{
+    AuthenticatorLimits,
+    guard::{BackoffLimits, GuardLimits, Pace},
+};
 
 /// The most bytes of an MQTT packet: what its length field can say, and its fixed header.
 const PACKET_BYTES_MOST: i64 = 268_435_460;
@@ -16,17 +19,24 @@ macro_rules! limits {
     ($($(#[$doc:meta])* $name:ident: $type:ty = $default:expr, $range:expr;)+) => {
         /// The section `[limits]`. Every key is optional.
         #[derive(Debug, Clone, PartialEq, Eq)]
-        pub struct Limits { $($(#[$doc])* pub $name: $type,)+ }
+        pub struct Limits {
+            $($(#[$doc])* pub $name: $type,)+
+            /// Whose addresses the limits of logins, users and addresses do not hold for. By default this machine's.
+            pub unlimited_networks: Vec<Network>,
+        }
 
         impl Default for Limits {
             fn default() -> Self {
-                Self { $($name: $default,)+ }
+                Self { $($name: $default,)+ unlimited_networks: Network::LOOPBACK.to_vec() }
             }
         }
 
         #[derive(Deserialize, Default)]
         #[serde(deny_unknown_fields)]
-        pub(super) struct RawLimits { $($name: Option<Spanned<i64>>,)+ }
+        pub(super) struct RawLimits {
+            $($name: Option<Spanned<i64>>,)+
+            unlimited_networks: Option<Vec<Spanned<String>>>,
+        }
 
         impl RawLimits {
             /// Checks the ranges and fills in the defaults.
@@ -35,6 +45,10 @@ macro_rules! limits {
                 $(if let Some(value) = &self.$name {
                     limits.$name = in_range(source, value, $range)?;
                 })+
+                if let Some(networks) = &self.unlimited_networks {
+                    limits.unlimited_networks =
+                        networks.iter().map(|text| network(source, text)).collect::<Result<_, _>>()?;
+                }
                 Ok(limits)
             }
         }
@@ -111,6 +125,31 @@ limits! {
     password_checks: usize = AuthenticatorLimits::default().concurrent, 1..=1_024;
     /// Connections that wait for the hash of their password. The next one is told that the server is busy.
     password_checks_waiting: usize = AuthenticatorLimits::WAITING_DEFAULT, 0..=10_000_000;
+    /// Failed logins of an address, or of a user, after which nobody has to wait yet: typing errors.
+    login_failures_free: u32 = 5, 0..=1_000_000;
+    /// Seconds that the next login has to wait after the first failure over these; then twice as long each time. Whose
+    /// password was right before comes in all the same.
+    login_wait_first_seconds: u64 = 1, 1..=86_400;
+    /// The longest wait. 0: nobody waits.
+    login_wait_max_seconds: u64 = 300, 0..=86_400;
+    /// Seconds without a failure after which failures are forgotten.
+    login_forget_seconds: u64 = 3_600, 1..=604_800;
+    /// Connections of one user at the same time. 0, as for all of the following: no limit, because what is much for one
+    /// fleet is little for another.
+    connections_per_user: u32 = 0, 0..=10_000_000;
+    /// New connections in a second, from one address. The next one is closed at once, before TLS.
+    connections_per_second_per_address: u32 = 0, 0..=1_000_000;
+    /// New connections in a second, of one user. The next one is refused (0x9F, 3 in MQTT 3).
+    connections_per_second_per_user: u32 = 0, 0..=1_000_000;
+    /// Messages in a second from all connections of one address. Who sends more is read from more slowly, and loses
+    /// nothing.
+    messages_per_second_per_address: u32 = 0, 0..=1_000_000_000;
+    /// Messages in a second from all connections of one user.
+    messages_per_second_per_user: u32 = 0, 0..=1_000_000_000;
+    /// Bytes in a second from all connections of one address.
+    bytes_per_second_per_address: u32 = 0, 0..=4_294_967_295;
+    /// Bytes in a second from all connections of one user.
+    bytes_per_second_per_user: u32 = 0, 0..=4_294_967_295;
 }
 
 impl Limits {
@@ -121,6 +160,35 @@ impl Limits {
     pub fn authenticator(&self) -> AuthenticatorLimits {
         AuthenticatorLimits { concurrent: self.password_checks, waiting: self.password_checks_waiting }
     }
+
+    /// The part that slows down who guesses passwords or takes more than a share.
+    pub fn guard(&self) -> GuardLimits {
+        GuardLimits {
+            backoff: BackoffLimits {
+                free: self.login_failures_free,
+                wait_first: Duration::from_secs(self.login_wait_first_seconds),
+                wait_max: Duration::from_secs(self.login_wait_max_seconds),
+                forget_after: Duration::from_secs(self.login_forget_seconds),
+            },
+            connections_per_second_per_address: self.connections_per_second_per_address,
+            connections_per_second_per_user: self.connections_per_second_per_user,
+            connections_per_user: self.connections_per_user,
+            per_address: Pace {
+                messages_per_second: self.messages_per_second_per_address,
+                bytes_per_second: self.bytes_per_second_per_address,
+            },
+            per_user: Pace {
+                messages_per_second: self.messages_per_second_per_user,
+                bytes_per_second: self.bytes_per_second_per_user,
+            },
+            unlimited: self.unlimited_networks.clone(),
+        }
+    }
+}
+
+fn network(source: &Source<'_>, text: &Spanned<String>) -> Result<Network, ConfigError> {
+    let found = |error| source.error(text, format_args!("`{}`, {error}", text.get_ref()), EXPECTED_NETWORK);
+    text.get_ref().parse().map_err(found)
 }
 
 fn in_range<T: TryFrom<i64>>(

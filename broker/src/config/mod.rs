@@ -189,6 +189,17 @@ impl Config {
         }
     }
 
+    /// Every file and directory whose change is a reason to read the configuration again, and all that it names.
+    pub fn watched(&self) -> Vec<PathBuf> {
+        let rules = self.realms.iter().flat_map(|realm| [&realm.password_file, &realm.acl_file]);
+        let tls = self.listeners.iter().filter_map(|listener| listener.tls.as_ref());
+        let all = self.files.iter().chain(rules.flatten()).cloned();
+        let mut all = all.chain(tls.flat_map(TlsConfig::paths).map(Path::to_owned)).collect::<Vec<_>>();
+        all.sort();
+        all.dedup();
+        all
+    }
+
     /// Reads, parses and checks a broker.toml or a mosquitto.conf, and that the files that it names can be read.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
         load(path, &Overrides::default()).map(|loaded| loaded.config)

@@ -1,6 +1,10 @@
 //! Sets of IP addresses in CIDR notation: `10.0.0.0/8`, `2001:db8::/32`, or one address.
 
-use std::{fmt, net::IpAddr, str::FromStr};
+use std::{
+    fmt,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    str::FromStr,
+};
 
 /// The addresses that begin with the same bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -27,6 +31,12 @@ pub enum NetworkError {
 pub const EXPECTED_NETWORK: &str = "an IP address or a network such as `10.0.0.0/8` or `2001:db8::/32`";
 
 impl Network {
+    /// This machine.
+    pub const LOOPBACK: [Self; 2] = [
+        Self { base: IpAddr::V4(Ipv4Addr::new(127, 0, 0, 0)), prefix_bits: 8 },
+        Self { base: IpAddr::V6(Ipv6Addr::LOCALHOST), prefix_bits: 128 },
+    ];
+
     /// Whether the address is one of the network. An IPv4 address that comes through an IPv6 socket (`::ffff:10.0.0.1`)
     /// counts as the IPv4 address.
     pub fn contains(&self, address: IpAddr) -> bool {
@@ -117,6 +127,11 @@ mod tests {
                 assert!(!network.contains(address.parse().unwrap()), "{network} {address}");
             }
         }
+    }
+
+    #[test]
+    fn this_machine() {
+        assert_eq!(Network::LOOPBACK.map(|network| network.to_string()), ["127.0.0.0/8", "::1"]);
     }
 
     #[test]

@@ -70,6 +70,12 @@ reasons! {
         TooManyConnections = "too_many_connections",
         /// More connections than the limit, from one address.
         TooManyFromAddress = "too_many_from_address",
+        /// Connections of the address or of the user come too fast.
+        TooFast = "too_fast",
+        /// More connections than the limit, of one user.
+        TooManyOfUser = "too_many_of_user",
+        /// The address or the user has to wait after failed logins.
+        LoginBackoff = "login_backoff",
         /// CONNECT did not come in time.
         ConnectTimeout = "connect_timeout",
         /// The first packet was not a valid CONNECT.
@@ -122,11 +128,11 @@ reasons! {
 }
 
 reasons! {
-    /// What became of a change of the password file or the ACL file.
+    /// What became of a reload.
     Reload {
-        /// The new rules hold.
+        /// What the files say holds.
         Done = "done",
-        /// A file has a mistake: the rules are as before.
+        /// A file has a mistake: everything is as before.
         Refused = "refused",
     }
 }

@@ -24,7 +24,10 @@ use gaugeline_protocol::{
 use tokio::time::Sleep;
 
 use super::{
+    arrival::Arrival,
     listener::Entrance,
+    pacing::Pacing,
+    rights::Rights,
     scratch::{READ_BYTES, Scratch},
     stream::Stream,
 };
@@ -104,15 +107,14 @@ pub(super) struct Connection {
     pub(super) stall: Option<Stall>,
     /// Storage is behind: nothing is read until it has made this safe.
     pub(super) storage_stall: Option<Ticket>,
+    pub(super) pacing: Pacing,
     /// When the connection ends because a message of the client was refused.
     pub(super) refused_until: Option<Instant>,
     pub(super) timer: Option<Pin<Box<Sleep>>>,
     /// Where storage must be for the retained messages of the open run.
     pub(super) retained_at: Ticket,
-    /// Where storage must be for the subscriptions of the packet at hand.
+    /// Where storage must be for CONNACK, and then for the subscriptions of the packet at hand.
     pub(super) subscribed_at: Ticket,
-    /// Where storage must be before CONNACK is sent.
-    opened_at: Ticket,
     /// Packets that may leave once storage has reached a position: packet ids of QoS 2 must not be forgotten.
     pub(super) gated: Option<Gated>,
     /// Packet ids that were given out in this wake, for storage.
@@ -125,30 +127,9 @@ pub(super) struct Connection {
     /// The largest packet that the client may send: what it was told.
     pub(super) packet_bytes_max: usize,
     pub(super) settings: Followed,
+    pub(super) rights: Rights,
     pub(super) tally: Tally,
     pub(super) occupied: bool,
-}
-
-/// A client that has just been let in.
-pub(super) struct Arrival {
-    pub(super) stream: Stream,
-    pub(super) identity: Identity,
-    pub(super) session: Session<Delivery>,
-    pub(super) mailbox: Arc<Mailbox>,
-    pub(super) seat: Arc<Seat>,
-    pub(super) will: Option<Box<Will>>,
-    pub(super) entrance: Entrance,
-    /// Retained messages that the session's last connection had still to send.
-    pub(super) walks: Vec<RetainedWalk>,
-    /// What was received behind CONNECT.
-    pub(super) received: BytesMut,
-    /// CONNACK.
-    pub(super) out: BytesMut,
-    /// Where storage must be before it leaves: it promises the will.
-    pub(super) opened_at: Ticket,
-    pub(super) stamps: bool,
-    /// What the client was told of them in CONNACK holds as long as the connection.
-    pub(super) settings: Followed,
 }
 
 /// What a turn of the poll found.
@@ -198,7 +179,10 @@ impl Connection {
             opened_at,
             stamps,
             settings,
+            pacing,
         } = arrival;
+        let epoch = hub.access.epoch();
+        let rights = Rights::of_new_session(&mailbox, session.subscriptions().len(), epoch);
         Self {
             hub,
             stream,
@@ -218,17 +202,18 @@ impl Connection {
             busy: false,
             stall: None,
             storage_stall: None,
+            pacing,
             refused_until: None,
             timer: None,
             retained_at: Ticket::START,
-            subscribed_at: Ticket::START,
-            opened_at,
+            subscribed_at: opened_at,
             gated: None,
             sent: Vec::new(),
             settled: Vec::new(),
             stamps,
             packet_bytes_max: settings.limits.packet_bytes,
             settings,
+            rights,
             tally: Tally::default(),
             occupied: false,
         }
@@ -237,9 +222,10 @@ impl Connection {
     fn turns(&mut self, cx: &mut Context<'_>, scratch: &mut Scratch) -> Result<(), Ending> {
         let now = clock::now();
         self.settings.follow(&self.hub.settings);
+        self.follow_rights(now);
         if !self.occupied {
             self.seat.occupy(cx.waker());
-            if self.seat.verdict().is_none() && self.hub.store.wait(self.opened_at, cx.waker()) {
+            if self.seat.verdict().is_none() && self.hub.store.wait(self.subscribed_at, cx.waker()) {
                 return Ok(());
             }
             self.occupied = true;
@@ -252,9 +238,11 @@ impl Connection {
                 return Err(Ending::Vacated(reason));
             }
             if let Turn::Idle = self.turn(cx, scratch, now)? {
+                self.keep_pace(now);
                 return self.wait_for_time(cx, now);
             }
         }
+        self.keep_pace(now);
         cx.waker().wake_by_ref();
         Ok(())
     }
@@ -303,12 +291,15 @@ impl Connection {
             // While the broker did not listen, the client was not silent.
             self.session.received(now);
         }
-        self.has_room_to_read()
+        !self.is_slowed(now) && self.has_room_to_read()
     }
 
     /// Whether reading has to wait for a time to come.
     fn is_paused(&self) -> bool {
-        self.stall.is_some() || self.storage_stall.is_some() || self.refused_until.is_some()
+        self.pacing.until().is_some()
+            || self.stall.is_some()
+            || self.storage_stall.is_some()
+            || self.refused_until.is_some()
     }
 
     fn has_room_to_read(&self) -> bool {
@@ -418,31 +409,6 @@ impl Connection {
         std::mem::replace(&mut self.session, empty)
     }
 
-    /// Sends what waited for storage, and has itself woken for what waits still.
-    fn release_acknowledgements(&mut self, cx: &Context<'_>) {
-        while let Some(position) = self.awaits_storage() {
-            let durable = self.hub.store.durable();
-            self.session.release(durable.position(), &mut self.out);
-            if let Some(gated) = self.gated.take_if(|gated| gated.not_before <= durable) {
-                self.out.extend_from_slice(&gated.packets);
-            }
-            if self.awaits_storage().is_some_and(|next| next >= position && next > durable.position())
-                && self.hub.store.wait(Ticket::new(position), cx.waker())
-            {
-                return;
-            }
-        }
-    }
-
-    /// The next position of storage that lets something go on.
-    fn awaits_storage(&self) -> Option<u64> {
-        let gated = self.gated.as_ref().map(|gated| gated.not_before.position());
-        let durable = self.hub.store.durable();
-        let stall = self.storage_stall.filter(|ticket| *ticket > durable).map(Ticket::position);
-        let unsafe_message = self.awaited_message();
-        [self.session.awaits_storage(), gated, stall, unsafe_message].into_iter().flatten().min()
-    }
-
     /// Writes until nothing is left, or the socket takes no more (then `Pending`).
     fn write(&mut self, cx: &mut Context<'_>) -> std::io::Result<Poll<()>> {
         while !self.out.is_empty() {
@@ -473,7 +439,7 @@ impl Connection {
             if self.refused_until.is_some_and(|until| until <= now) {
                 return Err(Ending::Vacated(ReasonCode::QuotaExceeded));
             }
-            let pause_ends = self.refused_until.or(stall_ends);
+            let pause_ends = self.refused_until.or_else(|| stall_ends.max(self.pacing.until()));
             // A client cannot be called silent while the broker itself does not listen.
             let listens = pause_ends.is_none() && !self.waits_for_storage();
             if listens {

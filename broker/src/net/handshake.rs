@@ -14,10 +14,12 @@ use gaugeline_protocol::{
 use tokio::{net::TcpStream, sync::watch};
 
 use super::{
-    connection::{Arrival, Connection},
+    arrival::Arrival,
+    connection::Connection,
     listener::{Entrance, ListenerTerms},
+    pacing::Pacing,
     stream::Stream,
-    tls::{LiveTls, PeerCertificate},
+    tls::{self, LiveTls, PeerCertificate},
     websocket::{self, NotOpened},
 };
 use crate::{
@@ -179,37 +181,13 @@ async fn secure(
     let Some(tls) = tls else { return Ok((Stream::Plain(socket), None)) };
     let failed = |error: &dyn std::fmt::Display| {
         hub.metrics.tls_handshake_failures.inc();
-        let detail = format!("TLS handshake: {error}{}", tls_hint(&error.to_string()));
+        let detail = format!("TLS handshake: {error}{}", tls::hint(&error.to_string()));
         Refused::silently(RefusalReason::TlsHandshake, detail)
     };
     let stream = tls.acceptor().accept(socket).await.map_err(|error| failed(&error))?;
     let certificate =
         tls.peer_certificate(stream.get_ref().1, clock::unix_time()).map_err(|error| failed(&error))?;
     Ok((Stream::Tls(Box::new(stream)), certificate))
-}
-
-/// What usually causes a failed handshake.
-fn tls_hint(error: &str) -> &'static str {
-    let error = error.to_ascii_lowercase().replace([' ', '_'], "");
-    if error.contains("unknownca") || error.contains("badcertificate") || error.contains("certificateunknown")
-    {
-        " (the client does not trust this server's certificate: give it the CA file, and use a name that is in the \
-         certificate)"
-    } else if error.contains("corruptmessage") || error.contains("invalidcontenttype") {
-        " (the client does not speak TLS on this port)"
-    } else if error.contains("certificaterequired") || error.contains("nocertificate") {
-        " (require_certificate is on, and the client shows no certificate)"
-    } else if error.contains("unknownrevocationstatus") {
-        " (crl has no list of the authority that issued the client's certificate)"
-    } else if error.contains("expiredrevocationlist") {
-        " (the revocation list is out of date: `gaugeline pki renew crl`, or get a new one from the authority)"
-    } else if error.contains("peercertificate:revoked") {
-        " (the client's certificate is on the revocation list)"
-    } else if error.contains("peercertificate:unknownissuer") {
-        " (ca has no authority that issued the client's certificate)"
-    } else {
-        ""
-    }
 }
 
 async fn read_connect(
@@ -277,6 +255,7 @@ struct Admitted {
     seat: Arc<Seat>,
     /// The session that was there.
     found: Option<Box<Parked>>,
+    pacing: Pacing,
 }
 
 async fn admit(
@@ -300,7 +279,7 @@ async fn admit(
         Some(user) => Some(user.map_err(|error| {
             answered(ReasonCode::NotAuthorized, RefusalReason::NotAuthorized, error.to_string())
         })?),
-        None => check_password(hub, realm, connect).await?,
+        None => check_password(hub, realm, connect, address).await?,
     };
     let negotiated =
         session::negotiate(connect, &settings.server, assigned_client_id).map_err(|refusal| {
@@ -322,9 +301,13 @@ async fn admit(
         let detail = "the limit of sessions is reached".to_owned();
         return Err(answered(ReasonCode::QuotaExceeded, RefusalReason::ServerBusy, detail));
     }
+    let pacing = Pacing::begin(hub, user.as_ref(), &negotiated.client_id, address)
+        .map_err(|(reason, counted, detail)| answered(reason, counted, detail))?;
     let client_id = negotiated.client_id.clone();
     let identity = Identity { realm, user, client_id, address };
-    let seat = Seat::of(realm, identity.user.clone()).with_certificate(certificate, names_user);
+    let seat = Seat::of(realm, identity.user.clone())
+        .with_certificate(certificate, names_user)
+        .on_terms(Arc::clone(&listener.superseded));
     let seat = Arc::new(seat);
     let found = match hub.registry.claim(&identity.client_id, &seat) {
         Claim::Free => None,
@@ -340,17 +323,25 @@ async fn admit(
     // The rules may have changed meanwhile: then nobody has told this connection yet.
     if !seat.is_admitted(&hub.access.snapshot(), &rules) || !seat.is_trusted() {
         seat.vacate(ReasonCode::NotAuthorized);
+    } else if seat.is_superseded() {
+        seat.vacate(ReasonCode::AdministrativeAction);
     }
-    Ok(Admitted { identity, negotiated, seat, found })
+    Ok(Admitted { identity, negotiated, seat, found, pacing })
 }
 
 /// The user, by name and password; `None` for an anonymous client.
-async fn check_password(hub: &Hub, realm: RealmId, connect: &Connect) -> Result<Option<Arc<str>>, Refused> {
+async fn check_password(
+    hub: &Hub,
+    realm: RealmId,
+    connect: &Connect,
+    address: SocketAddr,
+) -> Result<Option<Arc<str>>, Refused> {
     let (user, password) = (connect.user_name.as_deref(), connect.password.as_deref());
-    let checked = hub.authenticator.authenticate(realm, user, password).await;
+    let checked = hub.authenticator.authenticate(realm, user, password, address.ip()).await;
     let authenticated = checked.map_err(|refusal| {
         let counted = match refusal.reason() {
             ReasonCode::ServerBusy => RefusalReason::ServerBusy,
+            ReasonCode::ConnectionRateExceeded => RefusalReason::LoginBackoff,
             _ => RefusalReason::NotAuthorized,
         };
         Refused { detail: refusal.to_string(), counted, answer: Some((connect.version, refusal.reason())) }
@@ -381,7 +372,7 @@ fn enter(
     entrance: Entrance,
     settings: Followed,
 ) {
-    let Admitted { identity, negotiated, seat, found } = admitted;
+    let Admitted { identity, negotiated, seat, found, pacing } = admitted;
     let limits_packets = (negotiated.outgoing_packet_bytes_max as usize) < FRAME_BYTES_MAX;
     let wire = Wire::of(negotiated.version, limits_packets);
     let Started { mut session, mailbox, walks, present } = start_session(&hub, &identity, negotiated, found);
@@ -426,6 +417,7 @@ fn enter(
         opened_at,
         stamps,
         settings,
+        pacing,
     };
     tokio::spawn(Connection::new(hub, arrival).run());
 }

@@ -19,8 +19,8 @@ use gaugeline_bridge::{
     config::{InfluxApi, SinkConfig},
 };
 use gaugeline_broker::{
-    Bound, Broker, StartError,
-    admin::{AdminError, Readiness},
+    BindError, Bound, Broker, StartError, Surroundings,
+    admin::AdminError,
     config::{Config as BrokerConfig, ListenerConfig},
 };
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
@@ -33,7 +33,7 @@ use crate::{
     init::{self, BRIDGE_CONFIG, BROKER_CONFIG, HostName},
     logging,
     output::say,
-    signals::Shutdown,
+    signals::{self, Shutdown},
 };
 use banner::{Banner, Data};
 use demo::Demo;
@@ -92,25 +92,33 @@ pub(crate) fn run(arguments: &Arguments, logging: &logging::Arguments) -> Result
     if let Some(sink) = destination.sink()? {
         bridge_config.sink = sink;
     }
-    logging.install(broker_config.log.as_str())?;
+    let set_log_level = logging.install(broker_config.log.as_str())?;
     files_open::raise_limit();
-    crate::runtime()?.block_on(serve(&directory, &broker_config, bridge_config, arguments))
+    let (path, ports) = (directory.join(BROKER_CONFIG), arguments.ports);
+    let surroundings = Surroundings {
+        reread: Some(Box::new(move || ports.reread(&path))),
+        set_log_level: Some(set_log_level),
+        ..Surroundings::default()
+    };
+    crate::runtime()?.block_on(serve(&directory, &broker_config, surroundings, bridge_config, arguments))
 }
 
 /// Serves until the user wants it to end.
 async fn serve(
     directory: &Path,
     broker_config: &BrokerConfig,
+    mut surroundings: Surroundings,
     mut bridge_config: BridgeConfig,
     arguments: &Arguments,
 ) -> Result<(), Failure> {
     let mut shutdown = Shutdown::listen()?;
-    let readiness = Readiness::default();
-    let monitor = Monitor::new(&readiness);
+    let monitor = Monitor::new(&surroundings.readiness);
     let metrics = Arc::new(BridgeMetrics::default());
-    let broker = Broker::start(broker_config, &readiness, vec![Arc::clone(&metrics) as _])
+    surroundings.sources.push(Arc::clone(&metrics) as _);
+    let broker = Broker::start_in(broker_config, surroundings)
         .await
         .map_err(|error| start_failure(error, broker_config))?;
+    signals::reload_on_hangup(broker.reloader().clone())?;
     if arguments.ports.tls_port_given()
         && let Some(bound) = tls_listener(&broker)
     {
@@ -134,7 +142,7 @@ async fn serve(
             until_ready(&bridge, demo.as_ref()).await;
             let program = program();
             let (bound, admin) = (broker.bound(), broker.admin_address());
-            say(Banner { program: &program, directory, bound, admin, data });
+            say(Banner { program: &program, directory, bound: &bound, admin, data });
             watch(&monitor, &bridge, demo.as_ref()).await;
         } => {}
         () = shutdown.requested() => {}
@@ -146,7 +154,7 @@ async fn serve(
 /// As for the broker alone, with the options that help here.
 fn start_failure(error: StartError, config: &BrokerConfig) -> Failure {
     let option = match &error {
-        StartError::Bind { address, .. } => {
+        StartError::Bind(BindError { address, .. }) => {
             let is_tls = |listener: &ListenerConfig| listener.bind == *address && listener.tls.is_some();
             if config.listeners.iter().any(is_tls) { "--port" } else { "--plain-port" }
         }
@@ -192,7 +200,7 @@ async fn watch(monitor: &Monitor, bridge: &Bridge, demo: Option<&Demo>) {
 
 /// The listener that the sensors of this machine use.
 fn tls_listener(broker: &Broker) -> Option<Bound> {
-    broker.bound().iter().find(|bound| bound.tls).copied()
+    broker.bound().into_iter().find(|bound| bound.tls)
 }
 
 /// Where the data goes, for people.
