@@ -7,6 +7,7 @@ mod broker;
 mod check;
 mod client;
 mod clock;
+mod credentials;
 mod failure;
 mod files;
 mod files_open;
@@ -51,6 +52,7 @@ enum Command {
     Check(check::Arguments),
     Import(import::Arguments),
     Health(health::Arguments),
+    Credentials(credentials::Arguments),
     Passwd(passwd::Arguments),
     Acl(acl::Arguments),
     Pki(pki::Arguments),
@@ -72,6 +74,7 @@ fn main() -> ExitCode {
         Command::Check(arguments) => check::run(&arguments),
         Command::Import(arguments) => import::run(&arguments),
         Command::Health(arguments) => health::run(&arguments),
+        Command::Credentials(arguments) => credentials::run(&arguments),
         Command::Passwd(arguments) => passwd::run(&arguments),
         Command::Acl(arguments) => match acl::run(&arguments) {
             Ok(false) => return ExitCode::FAILURE,
