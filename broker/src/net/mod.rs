@@ -2,6 +2,7 @@
 //! hand-written poll.
 
 mod arrival;
+mod bind;
 mod connection;
 mod ending;
 mod gate;
