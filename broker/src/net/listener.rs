@@ -15,12 +15,12 @@ use arc_swap::ArcSwap;
 use foldhash::fast::RandomState;
 use parking_lot::Mutex;
 use tokio::{
-    net::{TcpListener, TcpSocket, TcpStream},
+    net::{TcpListener, TcpStream},
     sync::watch,
 };
 
 use super::{
-    handshake,
+    bind, handshake,
     terms::{ListenerTerms, Place},
 };
 use crate::{
@@ -30,8 +30,6 @@ use crate::{
     metrics::{Metrics, RefusalReason},
 };
 
-/// Connections that the kernel completes before they are accepted: a fleet that comes back at once.
-const BACKLOG: u32 = 4096;
 /// How long to wait when the system has no more file descriptors: accepting fails at once until one is free.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(50);
 
@@ -43,13 +41,11 @@ pub(crate) struct Listener {
 }
 
 impl Listener {
-    pub(crate) fn bind(address: SocketAddr, terms: ListenerTerms) -> io::Result<Self> {
-        let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-        socket.set_reuseaddr(true)?;
-        socket.bind(address)?;
-        let socket = socket.listen(BACKLOG)?;
+    /// `None` for an optional one at an address that the machine does not have.
+    pub(crate) fn bind(config: &ListenerConfig, terms: ListenerTerms) -> io::Result<Option<Self>> {
+        let Some(socket) = bind::listen(config)? else { return Ok(None) };
         let address = socket.local_addr()?;
-        Ok(Self { socket, terms: Arc::new(ArcSwap::from_pointee(terms)), address })
+        Ok(Some(Self { socket, terms: Arc::new(ArcSwap::from_pointee(terms)), address }))
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
@@ -65,7 +61,11 @@ impl Listener {
     pub(crate) async fn accept(self, hub: Arc<Hub>, doorman: Arc<Doorman>) {
         loop {
             match self.socket.accept().await {
-                Ok((socket, address)) => self.receive(&hub, &doorman, socket, address),
+                Ok((socket, address)) => {
+                    // Clients of IPv4 look like those of IPv6 where one socket takes both.
+                    let address = SocketAddr::new(address.ip().to_canonical(), address.port());
+                    self.receive(&hub, &doorman, socket, address);
+                }
                 Err(error) => {
                     tracing::error!("cannot accept a connection on {}: {error}", self.address);
                     tokio::time::sleep(EXHAUSTED_PAUSE).await;
