@@ -3,23 +3,26 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use gaugeline_protocol::{ClientId, ReasonCode};
+use rustls::pki_types::UnixTime;
 use tokio::{task::JoinHandle, time::MissedTickBehavior};
 
 use crate::{
     admin::{AdminError, AdminServer, Component, Readiness},
-    auth::{AccessHandle, watch::AccessFiles},
+    auth::{Access, AccessHandle},
     clock,
-    config::{Config, ConfigError, ListenerConfig, Persistence, PersistenceConfig, TlsConfig},
+    config::{Config, ConfigError, Persistence, PersistenceConfig},
     hub::Hub,
     metrics::{Metrics, MetricsSource, StorageMetrics},
     net::{
-        Doorman, Listener, ListenerTerms,
-        tls::{self, LiveTls},
+        BindError, Bound, Doorman, ListenError, Listeners,
+        tls::{ExpiryWatch, Validity},
     },
+    reload::{ReloadHandle, Reloader, Reread, SetLogLevel, Subject},
     router::Sweep,
     sessions::Absentees,
     settings::Settings,
     storage::{Durability, MemoryStore, OpenError, OpenOptions, Recovered, SegmentLog, Store},
+    watch::FileWatch,
 };
 
 /// How often sessions are looked at for expiry, and gauges brought up to date. Expiry intervals are whole seconds.
@@ -34,13 +37,8 @@ pub enum StartError {
     #[error(transparent)]
     File(#[from] ConfigError),
     /// A listener's address cannot be used.
-    #[error("cannot listen on {address}: {error}{}", bind_hint(.error))]
-    Bind {
-        /// What was configured.
-        address: SocketAddr,
-        /// What the system says.
-        error: std::io::Error,
-    },
+    #[error(transparent)]
+    Bind(#[from] BindError),
     /// The admin server did not start.
     #[error(transparent)]
     Admin(#[from] AdminError),
@@ -55,37 +53,36 @@ pub enum StartError {
     Random(#[from] getrandom::Error),
 }
 
-fn bind_hint(error: &std::io::Error) -> &'static str {
-    match error.kind() {
-        std::io::ErrorKind::AddrInUse => {
-            " (is another broker running? stop it, or choose another port with `bind`)"
+impl From<ListenError> for StartError {
+    fn from(error: ListenError) -> Self {
+        match error {
+            ListenError::File(error) => Self::File(error),
+            ListenError::Bind(error) => Self::Bind(error),
         }
-        std::io::ErrorKind::PermissionDenied => {
-            " (ports below 1024 need a privilege; choose a higher one with `bind`)"
-        }
-        std::io::ErrorKind::AddrNotAvailable => " (no interface of this machine has that address)",
-        _ => "",
     }
 }
 
-/// Where a listener really listens.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Bound {
-    /// The address, with the port that the system chose if the configuration said 0.
-    pub address: SocketAddr,
-    /// Whether it speaks TLS.
-    pub tls: bool,
+/// What a broker has around it, beside its configuration.
+#[derive(Default)]
+pub struct Surroundings {
+    /// What `/readyz` tells, with what others add to it.
+    pub readiness: Readiness,
+    /// What the admin server reports beside the broker's own numbers.
+    pub sources: Vec<Arc<dyn MetricsSource>>,
+    /// Reads the configuration again for a reload. `None`: it stays, and only the files that it names are read again.
+    pub reread: Option<Reread>,
+    /// Is told by a reload which lines are worth logging.
+    pub set_log_level: Option<SetLogLevel>,
 }
 
 /// A running broker. Dropping it stops accepting, but only [`Self::shutdown`] tells the clients.
 #[derive(Debug)]
 pub struct Broker {
     hub: Arc<Hub>,
-    doorman: Arc<Doorman>,
-    bound: Vec<Bound>,
+    listeners: Arc<Listeners>,
     housekeeping: JoinHandle<()>,
-    /// One for each listener.
-    accepting: Vec<JoinHandle<()>>,
+    reloading: JoinHandle<()>,
+    reloader: ReloadHandle,
     admin: Option<AdminServer>,
     ready: Component,
 }
@@ -101,12 +98,21 @@ impl Broker {
         readiness: &Readiness,
         sources: Vec<Arc<dyn MetricsSource>>,
     ) -> Result<Self, StartError> {
-        readiness.component("storage").not_ready("reading what the last process left");
+        let readiness = readiness.clone();
+        Self::start_in(config, Surroundings { readiness, sources, ..Surroundings::default() }).await
+    }
+
+    /// As [`Self::start`], with all that a broker can have around it.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub async fn start_in(config: &Config, surroundings: Surroundings) -> Result<Self, StartError> {
+        surroundings.readiness.component("storage").not_ready("reading what the last process left");
         let metrics = Metrics::new();
         let (persistence, storage) = (config.persistence.clone(), metrics.storage.clone());
         let opened = tokio::task::spawn_blocking(move || open_store(&persistence, &storage)).await;
         let (store, recovered) = opened.map_err(|error| StartError::Runtime(error.to_string()))??;
-        Self::serve(config, readiness, sources, metrics, store, recovered)
+        Self::serve(config, surroundings, metrics, store, recovered)
     }
 
     /// As [`Self::start`], with this store, and what it gave back when it was opened.
@@ -120,54 +126,63 @@ impl Broker {
         store: Arc<dyn Store>,
         recovered: Recovered,
     ) -> Result<Self, StartError> {
-        Self::serve(config, readiness, sources, Metrics::new(), store, recovered)
+        let readiness = readiness.clone();
+        let surroundings = Surroundings { readiness, sources, ..Surroundings::default() };
+        Self::serve(config, surroundings, Metrics::new(), store, recovered)
     }
 
     fn serve(
         config: &Config,
-        readiness: &Readiness,
-        sources: Vec<Arc<dyn MetricsSource>>,
+        surroundings: Surroundings,
         metrics: Arc<Metrics>,
         store: Arc<dyn Store>,
         recovered: Recovered,
     ) -> Result<Self, StartError> {
+        let Surroundings { readiness, sources, reread, set_log_level } = surroundings;
         let ready = readiness.component("broker");
         ready.not_ready("starting");
-        let files = AccessFiles::new(&config.realms);
-        let access = files.load()?;
-        let listeners = config.listeners.iter().map(listen).collect::<Result<Vec<_>, _>>()?;
-        let access = Arc::new(AccessHandle::new(access));
-        let hub = Arc::new(Hub::new(Settings::new(config), access, store, Arc::clone(&metrics), recovered)?);
+        let watch = FileWatch::new(config.watched());
+        let access = Arc::new(AccessHandle::new(Access::load(&config.realms)?));
+        let limits = &config.limits;
+        let doorman = Doorman::new(limits.connections, limits.connections_per_address, Arc::clone(&metrics));
+        let (listeners, planned) = Listeners::bind(doorman, &config.listeners)?;
+        let listeners = Arc::new(listeners);
+        let settings = Settings::new(config);
+        let hub = Arc::new(Hub::new(settings, access, store, Arc::clone(&metrics), recovered)?);
+        let (reloader, handle) = Reloader::new(Subject {
+            hub: Arc::clone(&hub),
+            listeners: Arc::clone(&listeners),
+            started: config.clone(),
+            reread,
+            set_log_level,
+            component: readiness.component("configuration"),
+            watch,
+        });
         let admin = config
             .admin
             .map(|address| {
-                let mut all: Vec<Arc<dyn MetricsSource>> = vec![Arc::clone(&metrics) as _];
+                let mut all: Vec<Arc<dyn MetricsSource>> = vec![metrics as _];
                 all.extend(sources);
                 AdminServer::start(address, all, readiness.clone())
             })
             .transpose()?;
-        let limits = &config.limits;
-        let doorman = Doorman::new(limits.connections, limits.connections_per_address, metrics);
-        let doorman = Arc::new(doorman);
-        let bound = listeners
-            .iter()
-            .zip(&config.listeners)
-            .map(|(listener, config)| Bound { address: listener.address(), tls: config.tls.is_some() })
-            .collect();
         let storage = readiness.component("storage");
         storage.ready();
-        let housekeeping = tokio::spawn(keep_house(Arc::clone(&hub), storage, files));
-        let accepting = listeners
-            .into_iter()
-            .map(|listener| tokio::spawn(listener.accept(Arc::clone(&hub), Arc::clone(&doorman))))
-            .collect();
+        let housekeeping = tokio::spawn(keep_house(Arc::clone(&hub), storage, Arc::clone(&listeners)));
+        let reloading = tokio::spawn(reloader.run());
+        listeners.install(planned, &hub);
         ready.ready();
-        Ok(Self { hub, doorman, bound, housekeeping, accepting, admin, ready })
+        Ok(Self { hub, listeners, housekeeping, reloading, reloader: handle, admin, ready })
     }
 
-    /// Where clients can connect, in the order of the configuration.
-    pub fn bound(&self) -> &[Bound] {
-        &self.bound
+    /// Where clients can connect, in the order of the configuration. A reload may change it.
+    pub fn bound(&self) -> Vec<Bound> {
+        self.listeners.bound()
+    }
+
+    /// Reloads the configuration and all that it names.
+    pub fn reloader(&self) -> &ReloadHandle {
+        &self.reloader
     }
 
     /// Where metrics and health are served.
@@ -185,12 +200,12 @@ impl Broker {
     /// To be followed by [`Self::shutdown`]. False if the time was not enough.
     pub async fn drain_to(&self, consumer: &ClientId, time_max: Duration) -> bool {
         self.ready.not_ready("shutting down");
-        self.accepting.iter().for_each(JoinHandle::abort);
-        self.doorman.close();
+        self.stop_reloading();
+        self.listeners.close();
         let deadline = clock::now() + time_max;
         let registry = &self.hub.registry;
         loop {
-            let others = self.doorman.inside().saturating_sub(registry.is_online(consumer).into());
+            let others = self.listeners.inside().saturating_sub(registry.is_online(consumer).into());
             let mut waiting = self.hub.queued.messages();
             registry
                 .for_each_parked(|_, parked| waiting = waiting.saturating_sub(parked.mailbox.waiting().0));
@@ -210,21 +225,27 @@ impl Broker {
     pub async fn shutdown(self, time_max: Duration) -> usize {
         self.ready.not_ready("shutting down");
         self.stop_tasks();
-        self.doorman.close();
+        self.listeners.close();
         let deadline = clock::now() + time_max;
-        while self.doorman.inside() > 0 && clock::now() < deadline {
+        while self.listeners.inside() > 0 && clock::now() < deadline {
             self.hub.registry.vacate_all(ReasonCode::ServerShuttingDown, None);
             tokio::time::sleep(SHUTDOWN_POLL_INTERVAL).await;
         }
         let store = Arc::clone(&self.hub.store);
         // It fails only if the store panics, and then there is nothing left to save.
         tokio::task::spawn_blocking(move || store.close()).await.ok();
-        self.doorman.inside()
+        self.listeners.inside()
     }
 
     fn stop_tasks(&self) {
         self.housekeeping.abort();
-        self.accepting.iter().for_each(JoinHandle::abort);
+        self.stop_reloading();
+        self.listeners.stop_accepting();
+    }
+
+    /// A broker that ends must not open a listener.
+    fn stop_reloading(&self) {
+        self.reloading.abort();
     }
 }
 
@@ -232,28 +253,6 @@ impl Drop for Broker {
     fn drop(&mut self) {
         self.stop_tasks();
     }
-}
-
-fn listen(config: &ListenerConfig) -> Result<Listener, StartError> {
-    let tls = config.tls.as_ref().map(prepare).transpose()?;
-    let address = config.bind;
-    let terms = ListenerTerms {
-        tls,
-        protocol: config.protocol.clone(),
-        realm: config.realm,
-        identity: config.identity,
-        client_id_rule: config.client_id_rule.clone(),
-    };
-    Listener::bind(address, terms).map_err(|error| StartError::Bind { address, error })
-}
-
-/// TLS for a start: what is wrong with files that can be used is only said.
-fn prepare(config: &TlsConfig) -> Result<Arc<LiveTls>, StartError> {
-    let prepared = tls::prepare(config, clock::unix_time(), None)?;
-    for note in prepared.notes() {
-        tracing::warn!("{note}");
-    }
-    Ok(Arc::new(LiveTls::new(prepared)))
 }
 
 /// Opens what the configuration asks for, and gives back what it holds.
@@ -275,16 +274,28 @@ fn open_store(
     Ok((Arc::new(log), recovered))
 }
 
-async fn keep_house(hub: Arc<Hub>, storage: Component, mut files: AccessFiles) {
+/// Warns of certificates that end soon, and shows how long all are valid.
+fn tell_expiry(metrics: &Metrics, expiry: &mut ExpiryWatch, validities: &[Validity], now: UnixTime) {
+    for warning in expiry.look(validities, now) {
+        tracing::warn!("{warning}");
+    }
+    let left = |validity: &Validity| {
+        (validity.file.display().to_string(), validity.what, validity.left_seconds(now))
+    };
+    metrics.certificate_expiry.set(validities.iter().map(left));
+}
+
+async fn keep_house(hub: Arc<Hub>, storage: Component, listeners: Arc<Listeners>) {
     let mut interval = tokio::time::interval(HOUSEKEEPING_INTERVAL);
     interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut absentees = Absentees::default();
+    let mut expiry = ExpiryWatch::default();
     let mut sweep = Sweep::default();
     loop {
         interval.tick().await;
         hub.expire(clock::now());
         hub.sweep_retained(&mut sweep, clock::now());
-        hub.follow_rules(&mut files);
+        tell_expiry(&hub.metrics, &mut expiry, &listeners.validities(), clock::unix_time());
         match hub.store.failure() {
             None => storage.ready(),
             Some(reason) => storage.not_ready(reason),

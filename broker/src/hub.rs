@@ -11,12 +11,11 @@ use gaugeline_protocol::{
 
 use crate::{
     auth::{
-        AccessHandle, Authenticator, Identity, PasswordFile,
+        Access, AccessHandle, Authenticator, Identity,
         guard::{Arrivals, LiveGuardLimits, Meters},
-        watch::{AccessFiles, Look},
     },
     clock::{self, Anchor},
-    metrics::{DropReason, Metrics, Reload},
+    metrics::{DropReason, Metrics},
     router::{
         Addressee, CachedTopic, Fanout, LiveLimits, Mailbox, MailboxId, MailboxIds, MailboxOptions, Message,
         Overflow, QueueTotal, Routed, Router, Run, Share, Stamp, Stamper, Sweep,
@@ -374,24 +373,14 @@ impl Hub {
         }
     }
 
-    /// Follows a change of the password file or the ACL file, and ends the connections of users who are no longer let in.
-    pub(crate) fn follow_rules(&self, files: &mut AccessFiles) {
-        match files.look(&self.access) {
-            Look::Unchanged => {}
-            Look::Refused(error) => {
-                self.metrics.rules_reloads.inc(Reload::Refused);
-                tracing::error!("users and rights are as before: {error}");
-            }
-            Look::Reloaded(before) => {
-                self.metrics.rules_reloads.inc(Reload::Done);
-                let now = self.access.snapshot();
-                let gone = |_: &ClientId, seat: &Seat| !seat.is_admitted(&now, &before);
-                let ended = self.registry.vacate_where(ReasonCode::NotAuthorized, gone);
-                let passwords = now.realms().iter().filter_map(|realm| realm.passwords.as_ref());
-                let users = passwords.map(PasswordFile::len).sum::<usize>();
-                tracing::info!(users, ended, "users and rights were read anew");
-            }
-        }
+    /// Ends the connections of those who would not be let in now, after a change of rules, certificates or listeners;
+    /// returns how many.
+    pub(crate) fn judge_connections(&self, before: &Access) -> usize {
+        let now = self.access.snapshot();
+        let gone = |_: &ClientId, seat: &Seat| !seat.is_admitted(&now, before) || !seat.is_trusted();
+        let refused = self.registry.vacate_where(ReasonCode::NotAuthorized, gone);
+        let superseded = |_: &ClientId, seat: &Seat| seat.verdict().is_none() && seat.is_superseded();
+        refused + self.registry.vacate_where(ReasonCode::AdministrativeAction, superseded)
     }
 
     /// Ends the parked sessions whose time has come and publishes the wills that are due.

@@ -14,11 +14,13 @@ mod hub;
 mod log;
 pub mod metrics;
 mod net;
+pub mod reload;
 pub mod router;
 pub mod sessions;
 mod settings;
 pub mod storage;
 pub mod watch;
 
-pub use broker::{Bound, Broker, StartError};
-pub use net::tls;
+pub use broker::{Broker, StartError, Surroundings};
+pub use log::log_connections;
+pub use net::{BindError, Bound, tls};

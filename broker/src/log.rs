@@ -3,7 +3,10 @@
 //! Client identifiers, user names and topics are what a stranger chose. A line break in one of them must not begin a
 //! line of the log: fields are quoted, and messages are kept on [one line](OneLine).
 
-use std::fmt;
+use std::{
+    fmt,
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 use gaugeline_protocol::ClientId;
 
@@ -59,8 +62,19 @@ pub(crate) fn not_admitted(
     );
 }
 
+/// Whether clients that come and go have lines.
+static CONNECTIONS: AtomicBool = AtomicBool::new(true);
+
+/// Says for the whole process whether there is a line for each client that comes and goes. Refusals always have one.
+pub fn log_connections(wanted: bool) {
+    CONNECTIONS.store(wanted, Ordering::Relaxed);
+}
+
 /// A client is in.
 pub(crate) fn connected(identity: &Identity, version: gaugeline_protocol::Version, resumed: bool) {
+    if !CONNECTIONS.load(Ordering::Relaxed) {
+        return;
+    }
     tracing::info!(
         client = identity.client_id.as_str(),
         user = user_name(identity.user.as_deref()),
@@ -72,6 +86,9 @@ pub(crate) fn connected(identity: &Identity, version: gaugeline_protocol::Versio
 
 /// A client is gone.
 pub(crate) fn disconnected(identity: &Identity, reason: fmt::Arguments<'_>) {
+    if !CONNECTIONS.load(Ordering::Relaxed) {
+        return;
+    }
     tracing::info!(
         client = identity.client_id.as_str(),
         user = user_name(identity.user.as_deref()),

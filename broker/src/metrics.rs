@@ -4,6 +4,7 @@
 //! no lookup. Connections count in plain integers and add them here once per read batch. Every value of a label is exported
 //! from the start, at zero.
 
+mod certificates;
 mod drops;
 mod reason;
 
@@ -25,6 +26,7 @@ use prometheus_client::{
     registry::Registry,
 };
 
+pub use certificates::CertificateExpiry;
 use drops::Drops;
 pub use reason::{CloseReason, DropReason, QosLabel, Reason, RefusalReason, Reload};
 
@@ -91,6 +93,8 @@ pub struct Metrics {
     pub connections_refused: CounterBy<RefusalReason>,
     /// TLS handshakes that failed.
     pub tls_handshake_failures: Counter,
+    /// How long the files of TLS are still valid.
+    pub certificate_expiry: CertificateExpiry,
     /// PUBLISH packets from clients.
     pub messages_received: CounterBy<QosLabel>,
     /// PUBLISH packets to clients.
@@ -105,8 +109,8 @@ pub struct Metrics {
     pub publishes_denied: Counter,
     /// Subscriptions that the ACL refused.
     pub subscribes_denied: Counter,
-    /// Changes of the password file and the ACL file.
-    pub rules_reloads: CounterBy<Reload>,
+    /// Reloads of the configuration and all that it names.
+    pub reloads: CounterBy<Reload>,
     /// Messages that did not reach someone, by reason.
     pub messages_dropped: CounterBy<DropReason>,
     drops: Drops,
@@ -148,6 +152,7 @@ impl Metrics {
         let connections_refused =
             b.counters("connections_refused", "Connections that ended before they had a session", "reason");
         let tls_handshake_failures = b.counter("tls_handshake_failures", "Failed TLS handshakes");
+        let certificate_expiry = CertificateExpiry::register(&mut b.registry);
         let messages_received = b.counters("messages_received", "PUBLISH packets from clients", "qos");
         let messages_sent = b.counters("messages_sent", "PUBLISH packets to clients", "qos");
         let bytes_received = b.counter("bytes_received", "MQTT bytes from clients, without TLS");
@@ -155,11 +160,11 @@ impl Metrics {
         let reads_slowed = b.counter("reads_slowed", "Pauses in reading from clients over a rate");
         let publishes_denied = b.counter("publishes_denied", "Messages that the ACL did not let in");
         let subscribes_denied = b.counter("subscribes_denied", "Subscriptions that the ACL refused");
-        let rules_reloads =
-            b.counters("rules_reloads", "Changes of the password file and the ACL file", "result");
+        let reloads =
+            b.counters("reloads", "Reloads of the configuration, users, rights and certificates", "result");
         let messages_dropped =
             b.counters("messages_dropped", "Messages that did not reach someone or were not taken", "reason");
-        let drops = b.drops();
+        let drops = Drops::register(&mut b.registry);
         let messages_without_subscriber =
             b.counter("messages_without_subscriber", "Messages that nobody subscribed to");
         let sessions_online = b.gauge("sessions_online", "Sessions with a connection");
@@ -187,6 +192,7 @@ impl Metrics {
             connections_closed,
             connections_refused,
             tls_handshake_failures,
+            certificate_expiry,
             messages_received,
             messages_sent,
             bytes_received,
@@ -194,7 +200,7 @@ impl Metrics {
             reads_slowed,
             publishes_denied,
             subscribes_denied,
-            rules_reloads,
+            reloads,
             messages_dropped,
             drops,
             messages_without_subscriber,
@@ -337,13 +343,6 @@ struct Builder {
 }
 
 impl Builder {
-    fn drops(&mut self) -> Drops {
-        let drops = Drops::default();
-        let help = "messages_dropped once more, by client and by the first level of the topic";
-        self.registry.register("messages_dropped_by_client", help, drops.family());
-        drops
-    }
-
     fn counter(&mut self, name: &str, help: &str) -> Counter {
         let counter = Counter::<u64, AtomicU64>::default();
         self.registry.register(name, help, counter.clone());

@@ -15,7 +15,7 @@ use arc_swap::{ArcSwap, Guard};
 use gaugeline_protocol::{codec, session::ServerSettings};
 
 use crate::{
-    config::{ClientsConfig, Config, DeliveryConfig, Limits},
+    config::{Config, DeliveryConfig, Limits},
     router::{MailboxLimits, RetainedLimits},
 };
 
@@ -28,7 +28,6 @@ const STALL_BYTES: usize = 1 << 20;
 pub(crate) struct Settings {
     pub(crate) limits: Limits,
     pub(crate) delivery: DeliveryConfig,
-    pub(crate) clients: ClientsConfig,
     /// The server's side of the negotiation with a new connection.
     pub(crate) server: ServerSettings,
     pub(crate) packets: codec::Limits,
@@ -55,7 +54,7 @@ impl Settings {
             filters_per_packet_max: limits.filters_per_packet,
             user_properties_max: limits.user_properties_per_packet,
         };
-        Self { limits, delivery: config.delivery.clone(), clients: config.clients.clone(), server, packets }
+        Self { limits, delivery: config.delivery.clone(), server, packets }
     }
 
     /// How much waits for one session at most.

@@ -14,7 +14,7 @@ use std::{
 type Fingerprint = Option<(u64, u64, u64, i64, i64)>;
 
 /// Some files and directories, as they were when they were last looked at.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct FileWatch {
     paths: Vec<PathBuf>,
     seen: Vec<Fingerprint>,

@@ -50,7 +50,7 @@ pub(crate) struct Arguments {
 /// Runs the subcommand.
 pub(crate) fn run(arguments: &Arguments, logging: &logging::Arguments) -> Result<(), Failure> {
     let config = Config::load(&arguments.config).map_err(Failure::configuration)?;
-    logging.install("info")?;
+    drop(logging.install("info")?);
     crate::runtime()?.block_on(serve(config, arguments.admin))
 }
 

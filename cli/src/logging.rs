@@ -1,11 +1,10 @@
-//! Log output: to stderr, so that stdout stays for results.
-
-use std::io::IsTerminal;
+//! Log output: to stderr, so that stdout stays for results, unless the broker's configuration says otherwise.
 
 use clap::ValueEnum;
-use tracing_subscriber::{EnvFilter, fmt::format::FmtSpan};
+use gaugeline_broker::{config::LogLevel, reload::SetLogLevel};
+use tracing_subscriber::{EnvFilter, fmt::format::FmtSpan, reload::Handle};
 
-use crate::failure::Failure;
+use crate::{failure::Failure, log_output};
 
 /// The options for log output, the same for every subcommand.
 #[derive(Debug, clap::Args)]
@@ -35,6 +34,13 @@ pub(crate) struct Arguments {
     log_format: Format,
 }
 
+fn replace<S>(handle: &Handle<EnvFilter, S>, level: LogLevel) {
+    if let Ok(filter) = EnvFilter::try_new(level.as_str()) {
+        // It fails only if the subscriber is gone, and with it the log.
+        handle.reload(filter).ok();
+    }
+}
+
 /// The shape of a log line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Format {
@@ -45,19 +51,32 @@ enum Format {
 }
 
 impl Arguments {
-    /// Installs the process-wide log output. `default` applies when the user asked for nothing.
-    pub(crate) fn install(&self, default: &str) -> Result<(), Failure> {
+    /// Installs the process-wide log output. `default` applies when the user asked for nothing; then what is returned
+    /// changes it later.
+    pub(crate) fn install(&self, default: &str) -> Result<SetLogLevel, Failure> {
         let directives = self.log.as_deref().filter(|text| !text.is_empty()).unwrap_or(default);
         let filter = EnvFilter::try_new(directives)
             .map_err(|error| Failure::usage(format!("--log {directives}: {error}")))?;
         let builder = tracing_subscriber::fmt()
             .with_env_filter(filter)
             .with_span_events(FmtSpan::NONE)
-            .with_writer(std::io::stderr);
-        let installed = match self.log_format {
-            Format::Text => builder.with_target(false).with_ansi(std::io::stderr().is_terminal()).try_init(),
-            Format::Json => builder.json().flatten_event(true).try_init(),
+            .with_timer(log_output::Timestamp)
+            .with_writer(log_output::Output);
+        let (installed, set): (_, SetLogLevel) = match self.log_format {
+            Format::Text => {
+                let builder = builder.with_target(false).with_ansi(log_output::is_coloured());
+                let builder = builder.with_filter_reloading();
+                let handle = builder.reload_handle();
+                (builder.try_init(), Box::new(move |level| replace(&handle, level)))
+            }
+            Format::Json => {
+                let builder = builder.json().flatten_event(true).with_filter_reloading();
+                let handle = builder.reload_handle();
+                (builder.try_init(), Box::new(move |level| replace(&handle, level)))
+            }
         };
-        installed.map_err(Failure::failed)
+        installed.map_err(Failure::failed)?;
+        // What the user asked for stands above the file.
+        Ok(if self.log.as_deref().is_some_and(|text| !text.is_empty()) { Box::new(|_| {}) } else { set })
     }
 }

@@ -7,15 +7,19 @@ mod broker;
 mod check;
 mod client;
 mod clock;
+mod credentials;
 mod failure;
 mod files;
 mod files_open;
 mod health;
+mod import;
 mod init;
+mod log_output;
 mod logging;
 mod output;
 mod passwd;
 mod pki;
+mod process;
 mod publish;
 mod random;
 mod secret;
@@ -46,7 +50,9 @@ enum Command {
     Broker(broker::Arguments),
     Bridge(bridge::Arguments),
     Check(check::Arguments),
+    Import(import::Arguments),
     Health(health::Arguments),
+    Credentials(credentials::Arguments),
     Passwd(passwd::Arguments),
     Acl(acl::Arguments),
     Pki(pki::Arguments),
@@ -66,7 +72,9 @@ fn main() -> ExitCode {
         Command::Bridge(arguments) => bridge::run(&arguments, &logging),
         Command::Init(arguments) => init::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
+        Command::Import(arguments) => import::run(&arguments),
         Command::Health(arguments) => health::run(&arguments),
+        Command::Credentials(arguments) => credentials::run(&arguments),
         Command::Passwd(arguments) => passwd::run(&arguments),
         Command::Acl(arguments) => match acl::run(&arguments) {
             Ok(false) => return ExitCode::FAILURE,
@@ -90,7 +98,7 @@ fn run_client(
     logging: &logging::Arguments,
     client: impl Future<Output = Result<(), Failure>>,
 ) -> Result<(), Failure> {
-    logging.install("warn")?;
+    drop(logging.install("warn")?);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.map_err(Failure::failed)?.block_on(client)
 }

@@ -1,7 +1,8 @@
-//! Ctrl-C and SIGTERM: the first asks for an orderly end, the second ends at once.
+//! Ctrl-C and SIGTERM: the first asks for an orderly end, the second ends at once. SIGHUP: read all files again.
 
 use std::time::Duration;
 
+use gaugeline_broker::reload::{ReloadHandle, Trigger};
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     sync::watch,
@@ -37,6 +38,33 @@ impl Shutdown {
             std::future::pending::<()>().await;
         }
     }
+}
+
+/// Reloads whenever SIGHUP arrives. Must be called within the runtime.
+pub(crate) fn reload_on_hangup(reloader: ReloadHandle) -> Result<(), Failure> {
+    let mut hangups = signal(SignalKind::hangup()).map_err(Failure::failed)?;
+    tokio::spawn(async move {
+        while hangups.recv().await.is_some() {
+            // The reloader itself tells what became of it.
+            reloader.reload(Trigger::Signal).await.ok();
+        }
+    });
+    Ok(())
+}
+
+/// Catches SIGUSR1 and SIGUSR2, which would end the process otherwise. mosquitto saves its database at the one; here all that
+/// was acknowledged is on disk already. Must be called within the runtime.
+pub(crate) fn outlive_those_of_mosquitto() -> Result<(), Failure> {
+    let kinds = [("SIGUSR1", SignalKind::user_defined1()), ("SIGUSR2", SignalKind::user_defined2())];
+    for (name, kind) in kinds {
+        let mut signals = signal(kind).map_err(Failure::failed)?;
+        tokio::spawn(async move {
+            while signals.recv().await.is_some() {
+                tracing::info!("{name}: there is nothing to do");
+            }
+        });
+    }
+    Ok(())
 }
 
 /// Passes on the first signal and ends the process at the second.

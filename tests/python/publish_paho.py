@@ -12,8 +12,9 @@ client = mqtt.Client(
     client_id=f"paho-{arguments.version}",
     protocol=VERSIONS[arguments.version],
 )
-client.username_pw_set(arguments.user, arguments.password)
-client.tls_set(ca_certs=arguments.ca)
+if arguments.user:
+    client.username_pw_set(arguments.user, arguments.password)
+client.tls_set(ca_certs=arguments.ca, certfile=arguments.cert, keyfile=arguments.key)
 client.connect(arguments.host, arguments.port)
 client.loop_start()
 message = client.publish(arguments.topic, arguments.payload, qos=1)

@@ -28,6 +28,23 @@ pub fn publish(script: &str, version: &str, home: &Home, topic: &str, payload: &
     Some(run(script, &mut command))
 }
 
+/// Publishes at QoS 1 over TLS with Paho, with a client's certificate from `pki/clients` and without user and password.
+/// `None` if Paho is not installed, see [`requirement`].
+pub fn publish_with_certificate(
+    version: &str,
+    home: &Home,
+    port: u16,
+    name: &str,
+    message: [&str; 2],
+) -> Option<Ended> {
+    let mut command = Command::new(interpreter("paho")?);
+    command.arg(requirement::repository().join("tests/python/publish_paho.py"));
+    command.args(["--version", version, "--port", &port.to_string(), "--ca"]).arg(home.path("pki/ca.crt"));
+    command.arg("--cert").arg(home.path(&format!("pki/clients/{name}.crt")));
+    command.arg("--key").arg(home.path(&format!("pki/clients/{name}.key"))).args(message);
+    Some(run("paho", &mut command))
+}
+
 /// Starts Paho as `viewer` with a session that outlives its connections; it prints topics and payloads. `None` if it is
 /// not installed, see [`requirement`].
 pub fn subscriber(

@@ -60,6 +60,11 @@ impl Component {
         self.set(State { ready: true, reason: None });
     }
 
+    /// The part does its job, but something is not as the operator wants it, and what.
+    pub fn degraded(&self, reason: impl Into<String>) {
+        self.set(State { ready: true, reason: Some(reason.into()) });
+    }
+
     /// The part does not do its job, and why.
     pub fn not_ready(&self, reason: impl Into<String>) {
         self.set(State { ready: false, reason: Some(reason.into()) });

@@ -14,7 +14,6 @@ pub mod password_edit;
 pub mod password_file;
 mod realm;
 mod verified;
-pub mod watch;
 
 use std::{
     net::SocketAddr,
@@ -27,6 +26,7 @@ use std::{
 use arc_swap::{ArcSwap, Guard};
 use gaugeline_protocol::{ClientId, TopicFilter};
 
+pub(crate) use self::realm::Slot;
 pub use self::{
     acl::{AccessKind, Acl, AclOptions, Decision},
     authenticator::{Authenticated, Authenticator, AuthenticatorLimits, Refusal, RefusalCause},
@@ -76,6 +76,23 @@ impl Access {
     /// The first mistake in them.
     pub fn load(realms: &[RealmConfig]) -> Result<Self, FileError> {
         Ok(Self::new(realms.iter().map(Realm::load).collect::<Result<_, _>>()?))
+    }
+
+    /// As [`Self::load`], with each set of rules in its slot.
+    ///
+    /// # Errors
+    /// The first mistake in the files.
+    pub(crate) fn load_slots(slots: &[Slot]) -> Result<Self, FileError> {
+        let load = |slot: &Slot| match slot {
+            Slot::Used(config) => Realm::load(config),
+            Slot::Closed(name) => Ok(Realm { name: name.clone(), ..Realm::closed() }),
+        };
+        Ok(Self::new(slots.iter().map(load).collect::<Result<_, _>>()?))
+    }
+
+    /// How many users all password files have.
+    pub fn users(&self) -> usize {
+        self.realms.iter().filter_map(|realm| realm.passwords.as_ref()).map(PasswordFile::len).sum()
     }
 
     /// The rules of a realm.

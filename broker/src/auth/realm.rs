@@ -51,6 +51,13 @@ pub struct RealmConfig {
     pub client_ids: ClientIds,
 }
 
+/// One set of rules in its place, or the name of one that is gone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Slot {
+    Used(RealmConfig),
+    Closed(Option<Arc<str>>),
+}
+
 /// One set of rules, loaded.
 #[derive(Debug, Default)]
 pub struct Realm {

@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 use prometheus_client::{
     encoding::EncodeLabelSet,
     metrics::{counter::Counter, family::Family},
+    registry::Registry,
 };
 
 use super::{DropReason, Reason};
@@ -37,9 +38,12 @@ pub(super) struct Drops {
 }
 
 impl Drops {
-    /// What is registered with Prometheus.
-    pub(super) fn family(&self) -> Family<DropLabels, Counter> {
-        self.family.clone()
+    /// Makes them, where Prometheus reads them.
+    pub(super) fn register(registry: &mut Registry) -> Self {
+        let drops = Self::default();
+        let help = "messages_dropped once more, by client and by the first level of the topic";
+        registry.register("messages_dropped_by_client", help, drops.family.clone());
+        drops
     }
 
     /// Counts messages of this topic that this client lost, or that were not taken from it.

@@ -128,11 +128,11 @@ reasons! {
 }
 
 reasons! {
-    /// What became of a change of the password file or the ACL file.
+    /// What became of a reload.
     Reload {
-        /// The new rules hold.
+        /// What the files say holds.
         Done = "done",
-        /// A file has a mistake: the rules are as before.
+        /// A file has a mistake: everything is as before.
         Refused = "refused",
     }
 }

@@ -27,6 +27,7 @@ use super::{
     arrival::Arrival,
     listener::Entrance,
     pacing::Pacing,
+    rights::Rights,
     scratch::{READ_BYTES, Scratch},
     stream::Stream,
 };
@@ -112,10 +113,8 @@ pub(super) struct Connection {
     pub(super) timer: Option<Pin<Box<Sleep>>>,
     /// Where storage must be for the retained messages of the open run.
     pub(super) retained_at: Ticket,
-    /// Where storage must be for the subscriptions of the packet at hand.
+    /// Where storage must be for CONNACK, and then for the subscriptions of the packet at hand.
     pub(super) subscribed_at: Ticket,
-    /// Where storage must be before CONNACK is sent.
-    opened_at: Ticket,
     /// Packets that may leave once storage has reached a position: packet ids of QoS 2 must not be forgotten.
     pub(super) gated: Option<Gated>,
     /// Packet ids that were given out in this wake, for storage.
@@ -128,6 +127,7 @@ pub(super) struct Connection {
     /// The largest packet that the client may send: what it was told.
     pub(super) packet_bytes_max: usize,
     pub(super) settings: Followed,
+    pub(super) rights: Rights,
     pub(super) tally: Tally,
     pub(super) occupied: bool,
 }
@@ -181,6 +181,8 @@ impl Connection {
             settings,
             pacing,
         } = arrival;
+        let epoch = hub.access.epoch();
+        let rights = Rights::of_new_session(&mailbox, session.subscriptions().len(), epoch);
         Self {
             hub,
             stream,
@@ -204,14 +206,14 @@ impl Connection {
             refused_until: None,
             timer: None,
             retained_at: Ticket::START,
-            subscribed_at: Ticket::START,
-            opened_at,
+            subscribed_at: opened_at,
             gated: None,
             sent: Vec::new(),
             settled: Vec::new(),
             stamps,
             packet_bytes_max: settings.limits.packet_bytes,
             settings,
+            rights,
             tally: Tally::default(),
             occupied: false,
         }
@@ -220,9 +222,10 @@ impl Connection {
     fn turns(&mut self, cx: &mut Context<'_>, scratch: &mut Scratch) -> Result<(), Ending> {
         let now = clock::now();
         self.settings.follow(&self.hub.settings);
+        self.follow_rights(now);
         if !self.occupied {
             self.seat.occupy(cx.waker());
-            if self.seat.verdict().is_none() && self.hub.store.wait(self.opened_at, cx.waker()) {
+            if self.seat.verdict().is_none() && self.hub.store.wait(self.subscribed_at, cx.waker()) {
                 return Ok(());
             }
             self.occupied = true;
@@ -404,31 +407,6 @@ impl Connection {
     pub(super) fn take_session(&mut self) -> Session<Delivery> {
         let empty = Session::new(self.session.negotiated().clone(), clock::now());
         std::mem::replace(&mut self.session, empty)
-    }
-
-    /// Sends what waited for storage, and has itself woken for what waits still.
-    fn release_acknowledgements(&mut self, cx: &Context<'_>) {
-        while let Some(position) = self.awaits_storage() {
-            let durable = self.hub.store.durable();
-            self.session.release(durable.position(), &mut self.out);
-            if let Some(gated) = self.gated.take_if(|gated| gated.not_before <= durable) {
-                self.out.extend_from_slice(&gated.packets);
-            }
-            if self.awaits_storage().is_some_and(|next| next >= position && next > durable.position())
-                && self.hub.store.wait(Ticket::new(position), cx.waker())
-            {
-                return;
-            }
-        }
-    }
-
-    /// The next position of storage that lets something go on.
-    fn awaits_storage(&self) -> Option<u64> {
-        let gated = self.gated.as_ref().map(|gated| gated.not_before.position());
-        let durable = self.hub.store.durable();
-        let stall = self.storage_stall.filter(|ticket| *ticket > durable).map(Ticket::position);
-        let unsafe_message = self.awaited_message();
-        [self.session.awaits_storage(), gated, stall, unsafe_message].into_iter().flatten().min()
     }
 
     /// Writes until nothing is left, or the socket takes no more (then `Pending`).

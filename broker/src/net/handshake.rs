@@ -19,7 +19,7 @@ use super::{
     listener::{Entrance, ListenerTerms},
     pacing::Pacing,
     stream::Stream,
-    tls::{LiveTls, PeerCertificate},
+    tls::{self, LiveTls, PeerCertificate},
     websocket::{self, NotOpened},
 };
 use crate::{
@@ -181,37 +181,13 @@ async fn secure(
     let Some(tls) = tls else { return Ok((Stream::Plain(socket), None)) };
     let failed = |error: &dyn std::fmt::Display| {
         hub.metrics.tls_handshake_failures.inc();
-        let detail = format!("TLS handshake: {error}{}", tls_hint(&error.to_string()));
+        let detail = format!("TLS handshake: {error}{}", tls::hint(&error.to_string()));
         Refused::silently(RefusalReason::TlsHandshake, detail)
     };
     let stream = tls.acceptor().accept(socket).await.map_err(|error| failed(&error))?;
     let certificate =
         tls.peer_certificate(stream.get_ref().1, clock::unix_time()).map_err(|error| failed(&error))?;
     Ok((Stream::Tls(Box::new(stream)), certificate))
-}
-
-/// What usually causes a failed handshake.
-fn tls_hint(error: &str) -> &'static str {
-    let error = error.to_ascii_lowercase().replace([' ', '_'], "");
-    if error.contains("unknownca") || error.contains("badcertificate") || error.contains("certificateunknown")
-    {
-        " (the client does not trust this server's certificate: give it the CA file, and use a name that is in the \
-         certificate)"
-    } else if error.contains("corruptmessage") || error.contains("invalidcontenttype") {
-        " (the client does not speak TLS on this port)"
-    } else if error.contains("certificaterequired") || error.contains("nocertificate") {
-        " (require_certificate is on, and the client shows no certificate)"
-    } else if error.contains("unknownrevocationstatus") {
-        " (crl has no list of the authority that issued the client's certificate)"
-    } else if error.contains("expiredrevocationlist") {
-        " (the revocation list is out of date: `gaugeline pki renew crl`, or get a new one from the authority)"
-    } else if error.contains("peercertificate:revoked") {
-        " (the client's certificate is on the revocation list)"
-    } else if error.contains("peercertificate:unknownissuer") {
-        " (ca has no authority that issued the client's certificate)"
-    } else {
-        ""
-    }
 }
 
 async fn read_connect(
@@ -329,7 +305,9 @@ async fn admit(
         .map_err(|(reason, counted, detail)| answered(reason, counted, detail))?;
     let client_id = negotiated.client_id.clone();
     let identity = Identity { realm, user, client_id, address };
-    let seat = Seat::of(realm, identity.user.clone()).with_certificate(certificate, names_user);
+    let seat = Seat::of(realm, identity.user.clone())
+        .with_certificate(certificate, names_user)
+        .on_terms(Arc::clone(&listener.superseded));
     let seat = Arc::new(seat);
     let found = match hub.registry.claim(&identity.client_id, &seat) {
         Claim::Free => None,
@@ -345,6 +323,8 @@ async fn admit(
     // The rules may have changed meanwhile: then nobody has told this connection yet.
     if !seat.is_admitted(&hub.access.snapshot(), &rules) || !seat.is_trusted() {
         seat.vacate(ReasonCode::NotAuthorized);
+    } else if seat.is_superseded() {
+        seat.vacate(ReasonCode::AdministrativeAction);
     }
     Ok(Admitted { identity, negotiated, seat, found, pacing })
 }

@@ -6,11 +6,12 @@ use std::{
     net::{IpAddr, SocketAddr},
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
 
+use arc_swap::ArcSwap;
 use foldhash::fast::RandomState;
 use parking_lot::Mutex;
 use tokio::{
@@ -22,7 +23,7 @@ use super::{handshake, tls::LiveTls};
 use crate::{
     auth::{ClientIdRule, IdentitySource, RealmId},
     clock,
-    config::Protocol,
+    config::{ListenerConfig, Protocol},
     hub::Hub,
     log,
     metrics::{Metrics, RefusalReason},
@@ -34,6 +35,7 @@ const BACKLOG: u32 = 4096;
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(50);
 
 /// On which terms a listener takes clients.
+#[derive(Debug)]
 pub(crate) struct ListenerTerms {
     pub(crate) tls: Option<Arc<LiveTls>>,
     pub(crate) protocol: Protocol,
@@ -43,12 +45,29 @@ pub(crate) struct ListenerTerms {
     pub(crate) identity: IdentitySource,
     /// Which client identifiers they may have.
     pub(crate) client_id_rule: ClientIdRule,
+    /// Other terms hold now, which those who came in on these must not escape. Shared with the terms that follow these
+    /// without such a difference.
+    pub(crate) superseded: Arc<AtomicBool>,
+}
+
+impl ListenerTerms {
+    /// Those of the configuration.
+    pub(crate) fn new(config: &ListenerConfig, tls: Option<Arc<LiveTls>>) -> Self {
+        Self {
+            tls,
+            protocol: config.protocol.clone(),
+            realm: config.realm,
+            identity: config.identity,
+            client_id_rule: config.client_id_rule.clone(),
+            superseded: Arc::default(),
+        }
+    }
 }
 
 /// A bound socket.
 pub(crate) struct Listener {
     socket: TcpListener,
-    terms: Arc<ListenerTerms>,
+    terms: Arc<ArcSwap<ListenerTerms>>,
     address: SocketAddr,
 }
 
@@ -59,11 +78,16 @@ impl Listener {
         socket.bind(address)?;
         let socket = socket.listen(BACKLOG)?;
         let address = socket.local_addr()?;
-        Ok(Self { socket, terms: Arc::new(terms), address })
+        Ok(Self { socket, terms: Arc::new(ArcSwap::from_pointee(terms)), address })
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// On which terms it takes clients: what is put there holds for the next one.
+    pub(crate) fn terms(&self) -> Arc<ArcSwap<ListenerTerms>> {
+        Arc::clone(&self.terms)
     }
 
     /// Accepts until the task is aborted.
@@ -106,7 +130,7 @@ impl Listener {
         socket.set_nodelay(true).ok();
         let closing = doorman.closing.subscribe();
         let hub = Arc::clone(hub);
-        tokio::spawn(handshake::welcome(hub, socket, address, Arc::clone(&self.terms), entrance, closing));
+        tokio::spawn(handshake::welcome(hub, socket, address, self.terms.load_full(), entrance, closing));
     }
 }
 

@@ -48,7 +48,7 @@ impl Connection {
             if !self.backlog.is_empty() || self.gated.is_some() {
                 return;
             }
-            if !self.next_retained(scratch, now) && !self.drain(scratch) {
+            if !self.next_retained(scratch, now) && !self.drain(scratch, now) {
                 return;
             }
         }
@@ -73,15 +73,17 @@ impl Connection {
     }
 
     /// Takes everything out of the mailbox into the empty backlog. False if there was nothing.
-    fn drain(&mut self, scratch: &mut Scratch) -> bool {
+    fn drain(&mut self, scratch: &mut Scratch, now: Instant) -> bool {
         let spare = if self.busy { scratch.contents() } else { Contents::default() };
         let old = std::mem::replace(&mut self.backlog, spare);
         if self.busy {
             scratch.return_contents(old);
         }
         self.mailbox.drain(&mut self.backlog, 0, 0);
+        let drained = !self.backlog.is_empty();
         self.busy = self.backlog.bytes >= BUSY_BYTES;
-        !self.backlog.is_empty()
+        self.recheck_drained(now);
+        drained
     }
 
     fn send_backlog(&mut self, now: Instant) {
@@ -150,7 +152,7 @@ impl Connection {
         None
     }
 
-    fn give_up(&mut self, delivery: &Delivery, reason: DropReason) {
+    pub(super) fn give_up(&mut self, delivery: &Delivery, reason: DropReason) {
         let (client, topic) = (self.identity.client_id.as_str(), delivery.message.topic());
         self.hub.metrics.count_drops(reason, Some(client), Some(topic), 1);
         if self.mailbox.keeps(delivery.qos) {

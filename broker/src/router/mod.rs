@@ -33,7 +33,7 @@ use foldhash::fast::RandomState;
 use gaugeline_protocol::{TopicFilter, session::Subscription};
 use parking_lot::RwLock;
 
-pub use contents::{Contents, Entry, Frames};
+pub use contents::{Contents, Dropped, Entry, Frames};
 pub use fanout::{Addressee, FRAME_BYTES_MAX, Fanout, Routed, Run, Share};
 pub use mailbox::{Mailbox, Pushed};
 pub use mailbox_id::{MailboxId, MailboxIds};

@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicU8, Ordering},
+        atomic::{AtomicBool, AtomicU8, Ordering},
     },
     task::Waker,
 };
@@ -27,6 +27,8 @@ pub struct Seat {
     certificate: Option<Arc<PeerCertificate>>,
     /// The user name comes from it: then the password file does not matter.
     is_named_by_certificate: bool,
+    /// Set once its listener has terms that it must not escape.
+    superseded: Arc<AtomicBool>,
     /// The reason to end with, or 0.
     verdict: AtomicU8,
     /// The connection's task. Its waker never changes, so it is set once.
@@ -37,6 +39,17 @@ impl Seat {
     /// A seat for a connection of this user.
     pub fn of(realm: RealmId, user: Option<Arc<str>>) -> Self {
         Self { realm, user, ..Self::default() }
+    }
+
+    /// The same, on terms of a listener that are superseded once `superseded` is set.
+    #[must_use]
+    pub fn on_terms(self, superseded: Arc<AtomicBool>) -> Self {
+        Self { superseded, ..self }
+    }
+
+    /// Whether its listener has terms by now that it must not escape.
+    pub fn is_superseded(&self) -> bool {
+        self.superseded.load(Ordering::Acquire)
     }
 
     /// The same with the certificate that the client has shown, and whether the user name comes from it.

@@ -41,6 +41,7 @@ mod malformed;
 mod pressure;
 mod properties;
 mod quality;
+mod reload;
 mod retained;
 mod sessions;
 mod shared;

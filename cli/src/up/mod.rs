@@ -9,6 +9,7 @@ mod ports;
 mod reading;
 
 use std::{
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
     path::{Path, PathBuf, absolute},
     sync::Arc,
     time::Duration,
@@ -19,10 +20,11 @@ use gaugeline_bridge::{
     config::{InfluxApi, SinkConfig},
 };
 use gaugeline_broker::{
-    Bound, Broker, StartError,
-    admin::{AdminError, Readiness},
+    BindError, Bound, Broker, StartError, Surroundings,
+    admin::AdminError,
     config::{Config as BrokerConfig, ListenerConfig},
 };
+use reqwest::Url;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 use crate::{
@@ -33,7 +35,7 @@ use crate::{
     init::{self, BRIDGE_CONFIG, BROKER_CONFIG, HostName},
     logging,
     output::say,
-    signals::Shutdown,
+    signals::{self, Shutdown},
 };
 use banner::{Banner, Data};
 use demo::Demo;
@@ -91,30 +93,44 @@ pub(crate) fn run(arguments: &Arguments, logging: &logging::Arguments) -> Result
         BridgeConfig::load(&directory.join(BRIDGE_CONFIG)).map_err(Failure::configuration)?;
     if let Some(sink) = destination.sink()? {
         bridge_config.sink = sink;
+        // They belong to the server that the file names.
+        bridge_config.own_metrics = None;
     }
-    logging.install(broker_config.log.as_str())?;
+    let set_log_level = logging.install(broker_config.log.as_str())?;
     files_open::raise_limit();
-    crate::runtime()?.block_on(serve(&directory, &broker_config, bridge_config, arguments))
+    let (path, ports) = (directory.join(BROKER_CONFIG), arguments.ports);
+    let surroundings = Surroundings {
+        reread: Some(Box::new(move || ports.reread(&path))),
+        set_log_level: Some(set_log_level),
+        ..Surroundings::default()
+    };
+    crate::runtime()?.block_on(serve(&directory, &broker_config, surroundings, bridge_config, arguments))
 }
 
 /// Serves until the user wants it to end.
 async fn serve(
     directory: &Path,
     broker_config: &BrokerConfig,
+    mut surroundings: Surroundings,
     mut bridge_config: BridgeConfig,
     arguments: &Arguments,
 ) -> Result<(), Failure> {
     let mut shutdown = Shutdown::listen()?;
-    let readiness = Readiness::default();
-    let monitor = Monitor::new(&readiness);
+    let monitor = Monitor::new(&surroundings.readiness);
     let metrics = Arc::new(BridgeMetrics::default());
-    let broker = Broker::start(broker_config, &readiness, vec![Arc::clone(&metrics) as _])
+    surroundings.sources.push(Arc::clone(&metrics) as _);
+    let broker = Broker::start_in(broker_config, surroundings)
         .await
         .map_err(|error| start_failure(error, broker_config))?;
+    signals::reload_on_hangup(broker.reloader().clone())?;
     if arguments.ports.tls_port_given()
         && let Some(bound) = tls_listener(&broker)
     {
         bridge_config.mqtt.url.port = bound.address.port();
+    }
+    if let Some(own_metrics) = &mut bridge_config.own_metrics {
+        // The broker's are those of this process, wherever it serves them.
+        own_metrics.broker_admin = broker.admin_address().and_then(own_metrics_url);
     }
     let data = describe(&bridge_config.sink);
     let consumer = bridge_config.mqtt.client_id.clone();
@@ -134,7 +150,7 @@ async fn serve(
             until_ready(&bridge, demo.as_ref()).await;
             let program = program();
             let (bound, admin) = (broker.bound(), broker.admin_address());
-            say(Banner { program: &program, directory, bound, admin, data });
+            say(Banner { program: &program, directory, bound: &bound, admin, data });
             watch(&monitor, &bridge, demo.as_ref()).await;
         } => {}
         () = shutdown.requested() => {}
@@ -146,7 +162,7 @@ async fn serve(
 /// As for the broker alone, with the options that help here.
 fn start_failure(error: StartError, config: &BrokerConfig) -> Failure {
     let option = match &error {
-        StartError::Bind { address, .. } => {
+        StartError::Bind(BindError { address, .. }) => {
             let is_tls = |listener: &ListenerConfig| listener.bind == *address && listener.tls.is_some();
             if config.listeners.iter().any(is_tls) { "--port" } else { "--plain-port" }
         }
@@ -190,9 +206,19 @@ async fn watch(monitor: &Monitor, bridge: &Bridge, demo: Option<&Demo>) {
     }
 }
 
+/// Where a broker of this machine serves its metrics.
+fn own_metrics_url(admin: SocketAddr) -> Option<Url> {
+    let address = match admin.ip().is_unspecified() {
+        true if admin.is_ipv6() => SocketAddr::new(Ipv6Addr::LOCALHOST.into(), admin.port()),
+        true => SocketAddr::new(Ipv4Addr::LOCALHOST.into(), admin.port()),
+        false => admin,
+    };
+    Url::parse(&format!("http://{address}/metrics")).ok()
+}
+
 /// The listener that the sensors of this machine use.
 fn tls_listener(broker: &Broker) -> Option<Bound> {
-    broker.bound().iter().find(|bound| bound.tls).copied()
+    broker.bound().into_iter().find(|bound| bound.tls)
 }
 
 /// Where the data goes, for people.

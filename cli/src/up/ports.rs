@@ -1,6 +1,8 @@
 //! The ports that `gaugeline up` was told on the command line, put into the broker's configuration.
 
-use gaugeline_broker::config::{ADMIN_DEFAULT, Config, ListenerConfig};
+use std::path::Path;
+
+use gaugeline_broker::config::{ADMIN_DEFAULT, Config, ConfigError, ListenerConfig};
 
 use crate::failure::Failure;
 
@@ -23,6 +25,16 @@ impl Arguments {
     /// Whether the port that the bridge uses may differ from the one in bridge.toml.
     pub(super) fn tls_port_given(self) -> bool {
         self.port.is_some()
+    }
+
+    /// Reads the configuration for a reload: the ports of the command line hold on.
+    pub(super) fn reread(self, path: &Path) -> Result<Config, ConfigError> {
+        let mut config = Config::load(path)?;
+        self.apply(&mut config).map_err(|failure| {
+            let expected = "as many listeners as the options of `gaugeline up` want";
+            ConfigError::whole(path, format_args!("other listeners ({failure})"), expected)
+        })?;
+        Ok(config)
     }
 
     /// Changes the configuration.

@@ -137,7 +137,7 @@ impl Peer {
             properties: ConnectProperties { session_expiry_seconds, ..ConnectProperties::default() },
         };
         peer.send(|_, out| connect.encode(out));
-        match peer.next() {
+        match peer.receive() {
             Some(Got::Connected { session_present, reason: ReasonCode::Success }) => (peer, session_present),
             other => panic!("{} was not let in: {other:?}", entry.client_id),
         }
@@ -168,7 +168,7 @@ impl Peer {
     ///
     /// # Panics
     /// If nothing comes in time.
-    pub fn next(&mut self) -> Option<Got> {
+    pub fn receive(&mut self) -> Option<Got> {
         match self.early.pop_front() {
             Some(message) => Some(Got::Message(message)),
             None => self.next_packet(),
@@ -238,7 +238,7 @@ impl Peer {
     /// # Panics
     /// If it is something else.
     pub fn message(&mut self) -> Message {
-        match self.next() {
+        match self.receive() {
             Some(Got::Message(message)) => message,
             other => panic!("expected PUBLISH: {other:?}"),
         }
@@ -249,7 +249,7 @@ impl Peer {
     /// # Panics
     /// If it is something else.
     pub fn expect(&mut self, step: AckType, packet_id: PacketId) -> ReasonCode {
-        match self.next() {
+        match self.receive() {
             Some(Got::Ack(found, id, reason)) if (found, id) == (step, packet_id) => reason,
             other => panic!("expected {step:?} of {packet_id:?}: {other:?}"),
         }
@@ -267,7 +267,7 @@ impl Peer {
     pub fn take(&mut self, count: usize) -> Vec<Message> {
         let (mut messages, mut unreleased) = (Vec::new(), 0);
         while messages.len() < count || unreleased > 0 {
-            match self.next() {
+            match self.receive() {
                 Some(Got::Message(message)) => {
                     match (message.qos, message.packet_id) {
                         (QoS::AtLeastOnce, Some(id)) => self.acknowledge(AckType::PubAck, id),
@@ -324,7 +324,7 @@ impl Peer {
         let (packet_id, filters) = (self.packet_id(), vec![TopicFilter::new(filter).unwrap()]);
         let unsubscribe = Unsubscribe { packet_id, filters, user_properties: Vec::new() };
         self.send(|version, out| unsubscribe.encode(version, out));
-        let answer = self.next();
+        let answer = self.receive();
         assert!(matches!(answer, Some(Got::Unsubscribed)), "expected UNSUBACK: {answer:?}");
     }
 
@@ -359,7 +359,7 @@ impl Peer {
     pub fn try_publish(&mut self, publish: Outgoing<'_>) -> Option<ReasonCode> {
         let packet_id = self.packet_id();
         self.send_publish(Outgoing { packet_id: Some(packet_id), ..publish });
-        match self.next()? {
+        match self.receive()? {
             Got::Ack(AckType::PubAck, id, reason) if id == packet_id => Some(reason),
             Got::Ack(AckType::PubRec, id, reason) if id == packet_id => {
                 if !reason.is_error() {
@@ -401,7 +401,7 @@ impl Peer {
         for _ in 0..2 {
             self.send(|version, out| PingReq.encode(version, out));
             loop {
-                match self.next() {
+                match self.receive() {
                     Some(Got::Pong) => break,
                     Some(Got::Ack(AckType::PubRel, id, _)) => self.acknowledge(AckType::PubComp, id),
                     other => panic!("no message was expected: {other:?}"),
@@ -416,7 +416,7 @@ impl Peer {
     /// If it does not.
     pub fn leave(mut self) {
         self.send(|version, out| Disconnect::new(ReasonCode::Success).encode(version, out));
-        while self.next().is_some() {}
+        while self.receive().is_some() {}
     }
 }
 

@@ -101,6 +101,9 @@ fn groups(segment: &[u8]) -> Vec<usize> {
     segment.windows(4).enumerate().filter(|(_, four)| four == b"GRUP").map(|(at, _)| at).collect()
 }
 
+/// Spoils a segment from its last group on.
+type Tear = fn(&mut Vec<u8>, usize);
+
 #[test]
 fn torn_end_of_the_log_is_cut_off_and_counted() {
     let home = Home::new();
@@ -109,11 +112,10 @@ fn torn_end_of_the_log_is_cut_off_and_counted() {
     absent(&home, &reader, QoS::AtLeastOnce);
     publish(&home, &numbers(0..20));
     // What a group that was being written leaves: nothing but its beginning, or all of it with a page that was not.
-    let beginning = |bytes: &mut Vec<u8>, last: usize| bytes.truncate(last + 50);
-    let zeros = |bytes: &mut Vec<u8>, last: usize| bytes[last + 44..].fill(0);
-    let garbage = |bytes: &mut Vec<u8>, last: usize| bytes[last..].reverse();
-    let tears: [&dyn Fn(&mut Vec<u8>, usize); 3] = [&beginning, &zeros, &garbage];
-    for tear in tears {
+    let beginning: Tear = |bytes, last| bytes.truncate(last + 50);
+    let zeros: Tear = |bytes, last| bytes[last + 44..].fill(0);
+    let garbage: Tear = |bytes, last| bytes[last..].reverse();
+    for tear in [beginning, zeros, garbage] {
         publish(&home, &["torn".to_owned()]);
         broker.kill();
         let segment = last_segment(&home);

@@ -1,6 +1,6 @@
 //! When to strike: at any time, or just after something has happened.
 
-use std::env;
+use std::{env, time::Duration};
 
 use gaugeline_tests::{
     crash::{
@@ -14,6 +14,9 @@ use gaugeline_tests::{
 
 /// How many processes are killed, unless the environment says otherwise.
 const KILLS: &str = "GAUGELINE_CRASH_KILLS";
+
+/// How long to wait for what need not happen.
+const A_WHILE: Duration = Duration::from_secs(5);
 
 /// How many processes a test kills.
 pub(crate) fn kills(default: usize) -> usize {
@@ -53,6 +56,12 @@ impl Load {
         });
     }
 
+    /// Waits for so many more, but not for long: while nobody takes the messages away, the queue may be full.
+    fn look_for_more(&self, more: u64) {
+        let before = self.accepted();
+        wait::look(A_WHILE, || self.accepted() >= before + more);
+    }
+
     /// Ends the publishers once everything is acknowledged that can be.
     pub(crate) fn finish(&mut self) {
         for publisher in &self.publishers {
@@ -82,7 +91,8 @@ pub(crate) fn wait_for_one(stage: &mut Stage, load: &Load, random: &mut Random) 
             wait::until("points", || (points() >= wanted).then_some(()));
             wait::pass(random.milliseconds(50));
         }
-        _ if stage.is_up(Role::Broker) => load.wait_for_more(1 + random.below(400)),
+        _ if roles.iter().all(|role| stage.is_up(*role)) => load.wait_for_more(1 + random.below(400)),
+        _ if stage.is_up(Role::Broker) => load.look_for_more(1 + random.below(400)),
         _ => {}
     }
 }

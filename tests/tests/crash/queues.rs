@@ -42,7 +42,7 @@ fn full_queue_refuses_the_newest_and_says_so() {
     // MQTT 3 has no word for it.
     let mut old = Peer::join(&home, &Entry::sensor("old").with(Version::V311));
     old.send_message(TOPIC, QoS::AtLeastOnce, "refused");
-    assert_eq!(old.next(), None::<Got>, "cut off without an acknowledgement");
+    assert_eq!(old.receive(), None::<Got>, "cut off without an acknowledgement");
     broker.wait_for_log(&["client=\"old\"", "the queue of a session that gets it is full"]);
     broker.wait_for_log(&["client=\"reader\"", "its queue is 100 % full"]);
     assert_eq!(home.metric("gaugeline_absent_queue_fullest_percent", ""), 100.0);

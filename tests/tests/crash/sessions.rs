@@ -250,6 +250,7 @@ fn broker_down_while_sessions_and_messages_expire() {
     let _broker = home.broker();
     let (_, session_present) = Peer::enter(&home, &short);
     assert!(!session_present, "two seconds have passed");
+    assert_eq!(home.metric("gaugeline_storage_expired_messages_total", ""), 1.0);
     let mut peer = Peer::resume(&home, &long);
     let found = peer.take(2);
     assert_eq!((found[0].payload.as_str(), found[1].payload.as_str()), ("long-lived", "for ever"));
@@ -326,7 +327,7 @@ fn broker_killed_before_a_new_subscription_has_all_its_retained_messages() {
     }
     for _ in 0..TOPICS {
         assert!(matches!(
-            publisher.next(),
+            publisher.receive(),
             Some(Got::Ack(AckType::PubAck, _, ReasonCode::NoMatchingSubscribers))
         ));
     }

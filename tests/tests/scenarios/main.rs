@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a panic is how a test fails")]
 
 mod bridge;
+mod certificates;
 mod clients;
 mod command_line;
 mod delivery;
@@ -15,4 +16,5 @@ mod init;
 mod load;
 mod mosquitto_files;
 mod outage;
+mod prepare;
 mod refusals;

@@ -11,7 +11,9 @@ mod certificate_file;
 mod ciphers;
 mod client_trust;
 mod config;
+mod expiry;
 mod facts;
+mod hint;
 mod live;
 mod pem_file;
 mod prepare;
@@ -23,6 +25,7 @@ pub use self::{
     live::{LiveTls, PeerCertificate},
     prepare::{Prepared, Validity, prepare},
 };
+pub(crate) use self::{expiry::ExpiryWatch, hint::hint};
 
 #[cfg(test)]
 mod tests;

@@ -36,6 +36,13 @@ pub struct Validity {
     pub until: i64,
 }
 
+impl Validity {
+    /// How long it is still valid; negative if it is not.
+    pub fn left_seconds(&self, now: UnixTime) -> i64 {
+        self.until.saturating_sub(seconds(now))
+    }
+}
+
 /// TLS of a listener, read and checked, and not in use yet.
 #[derive(Debug)]
 pub struct Prepared {

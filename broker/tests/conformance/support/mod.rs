@@ -1,6 +1,7 @@
 //! A broker to test, a client that shows every packet, and a log that can be asked.
 
 mod client;
+mod configured;
 mod encode;
 mod log;
 mod pki;
@@ -17,6 +18,7 @@ use gaugeline_protocol::{
 };
 
 pub(crate) use client::Client;
+pub(crate) use configured::{Configured, Directory, listener};
 pub(crate) use encode::Encode;
 pub(crate) use log::Log;
 pub(crate) use pki::{Pki, dial, dial_and_connect};

@@ -35,7 +35,7 @@ pub(crate) struct Server {
 }
 
 /// Passwords in tests protect nothing.
-const HASHING: Hashing = Hashing::Pbkdf2(NonZeroU32::new(10).unwrap(), SaltLength::Twelve);
+pub(super) const HASHING: Hashing = Hashing::Pbkdf2(NonZeroU32::new(10).unwrap(), SaltLength::Twelve);
 
 impl Setup {
     pub(crate) fn new() -> Self {

@@ -18,6 +18,9 @@ use rustls::{
 use super::*;
 use crate::file_error::FileError;
 
+mod replacing;
+mod trusting;
+
 /// A moment in 2027.
 const NOW: UnixTime = UnixTime::since_unix_epoch(Duration::from_secs(1_800_000_000));
 

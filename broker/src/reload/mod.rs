@@ -1,0 +1,280 @@
+//! Takes changes of the configuration and of all files that it names into a running broker.
+//!
+//! There is one [`Reloader`], a task. Whatever triggers it, it does the same: reads everything, checks everything, and only
+//! then swaps everything. Any error leaves everything as it was, and is told in the log, in the metrics, by `/readyz` and
+//! in the status, until a reload succeeds. Files are followed by looking at what the system says of them: that notices
+//! writing in place, renaming, and switched symbolic links. Nothing here knows the format of the configuration.
+
+mod candidate;
+mod journal;
+mod next_start;
+mod realms;
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::MissedTickBehavior,
+};
+
+use self::candidate::Candidate;
+pub use self::journal::{Journal, LastReload, Report};
+use crate::{
+    admin::Component,
+    clock,
+    config::{Config, ConfigError, LogLevel},
+    hub::Hub,
+    metrics::Reload,
+    net::{BindError, ListenError, Listeners},
+    watch::FileWatch,
+};
+
+/// How often the files are looked at. A change holds two looks later: well within a second.
+const LOOK_INTERVAL: Duration = Duration::from_millis(250);
+/// A change is taken once a look finds no further one, so that half-written files are not read; but after so many looks
+/// in any case, or something that is written all the time would never be read.
+const LOOKS_MAX: u32 = 8;
+/// While the files are wrong, they are read again after so many looks, even if they have not changed: what is wrong may
+/// be that something that is not watched yet is missing.
+const RETRY_LOOKS: u32 = 8;
+/// Requests that wait for their turn; the next one is told that the reloader is busy.
+const WAITING_MAX: usize = 16;
+
+/// What a reload was asked for by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trigger {
+    /// A file has changed.
+    FileChange,
+    /// SIGHUP.
+    Signal,
+    /// The admin API, and so `gaugeline reload`.
+    Admin,
+}
+
+impl Trigger {
+    /// The word for it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::FileChange => "file change",
+            Self::Signal => "SIGHUP",
+            Self::Admin => "admin",
+        }
+    }
+}
+
+/// Why nothing was changed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ReloadError {
+    /// A file is wrong.
+    #[error(transparent)]
+    File(#[from] ConfigError),
+    /// An address of a new listener cannot be used.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// The reloader is busy, or the broker ends.
+    #[error("the broker does not take a reload now: {0}")]
+    Unavailable(String),
+}
+
+impl From<ListenError> for ReloadError {
+    fn from(error: ListenError) -> Self {
+        match error {
+            ListenError::File(error) => Self::File(error),
+            ListenError::Bind(error) => Self::Bind(error),
+        }
+    }
+}
+
+/// Reads the configuration again.
+pub type Reread = Box<dyn Fn() -> Result<Config, ConfigError> + Send + Sync>;
+/// Is told which lines are worth logging.
+pub type SetLogLevel = Box<dyn Fn(LogLevel) + Send + Sync>;
+
+type Answer = oneshot::Sender<Result<Report, ReloadError>>;
+
+/// Asks the reloader of a running broker. Clones ask the same.
+#[derive(Debug, Clone)]
+pub struct ReloadHandle {
+    requests: mpsc::Sender<(Trigger, Answer)>,
+    journal: Arc<Journal>,
+}
+
+impl ReloadHandle {
+    /// Reloads now, and says what became of it.
+    ///
+    /// # Errors
+    /// [`ReloadError`]: everything is as before.
+    pub async fn reload(&self, trigger: Trigger) -> Result<Report, ReloadError> {
+        let (answer, answered) = oneshot::channel();
+        let busy = |_| ReloadError::Unavailable("too many wait for one, or it ends".into());
+        self.requests.try_send((trigger, answer)).map_err(busy)?;
+        answered.await.unwrap_or_else(|_| Err(ReloadError::Unavailable("it ends".into())))
+    }
+
+    /// What has been loaded when.
+    pub fn journal(&self) -> &Journal {
+        &self.journal
+    }
+}
+
+/// What the reloader works on.
+pub(crate) struct Subject {
+    pub(crate) hub: Arc<Hub>,
+    pub(crate) listeners: Arc<Listeners>,
+    /// What the broker was started with.
+    pub(crate) started: Config,
+    pub(crate) reread: Option<Reread>,
+    pub(crate) set_log_level: Option<SetLogLevel>,
+    pub(crate) component: Component,
+    /// Looked at before the files were read for the start.
+    pub(crate) watch: FileWatch,
+}
+
+/// The task; see the module.
+pub(crate) struct Reloader {
+    subject: Arc<Subject>,
+    requests: mpsc::Receiver<(Trigger, Answer)>,
+    journal: Arc<Journal>,
+    watch: FileWatch,
+    changes: Changes,
+    /// What the files said when they were last read.
+    digest: Option<[u8; 32]>,
+}
+
+/// Counts looks: when a change is to be taken.
+#[derive(Debug, Default)]
+struct Changes {
+    /// Since the first change that was not taken.
+    looks: Option<u32>,
+    /// Since the last attempt that failed.
+    since_failure: Option<u32>,
+}
+
+impl Changes {
+    /// A look has found a change or not: whether to read the files now.
+    fn look(&mut self, changed: bool) -> bool {
+        match (&mut self.looks, changed) {
+            (None, true) => self.looks = Some(0),
+            (Some(looks), true) if *looks < LOOKS_MAX => *looks += 1,
+            (Some(_), _) => return true,
+            (None, false) => {}
+        }
+        let Some(since) = &mut self.since_failure else { return false };
+        *since += 1;
+        *since >= RETRY_LOOKS
+    }
+
+    fn taken(&mut self, failed: bool) {
+        *self = Self { looks: None, since_failure: failed.then_some(0) };
+    }
+}
+
+impl Reloader {
+    /// The task to spawn, and the handle to ask it with.
+    pub(crate) fn new(mut subject: Subject) -> (Self, ReloadHandle) {
+        let (sender, requests) = mpsc::channel(WAITING_MAX);
+        let watch = std::mem::take(&mut subject.watch);
+        let journal = Arc::new(Journal::new(clock::wall_nanoseconds()));
+        subject.component.ready();
+        let handle = ReloadHandle { requests: sender, journal: Arc::clone(&journal) };
+        let changes = Changes::default();
+        (Self { subject: Arc::new(subject), requests, journal, watch, changes, digest: None }, handle)
+    }
+
+    /// Works until the task is aborted.
+    pub(crate) async fn run(mut self) {
+        let mut interval = tokio::time::interval(LOOK_INTERVAL);
+        interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                Some((trigger, answer)) = self.requests.recv() => {
+                    let result = self.reload(trigger).await;
+                    // Whoever asked may have gone.
+                    answer.send(result).ok();
+                }
+                _ = interval.tick() => {
+                    if self.look().await {
+                        // Told to everybody who wants to know already.
+                        self.reload(Trigger::FileChange).await.ok();
+                    }
+                }
+            }
+        }
+    }
+
+    /// Blocks on the file system elsewhere: a network file system may keep it waiting.
+    async fn look(&mut self) -> bool {
+        let mut watch = std::mem::take(&mut self.watch);
+        let looked = tokio::task::spawn_blocking(move || (watch.look(), watch)).await;
+        let Ok((changed, watch)) = looked else { return false };
+        self.watch = watch;
+        self.changes.look(changed)
+    }
+
+    async fn reload(&mut self, trigger: Trigger) -> Result<Report, ReloadError> {
+        let subject = Arc::clone(&self.subject);
+        let read = tokio::task::spawn_blocking(move || Candidate::read(&subject)).await;
+        let candidate = match read {
+            Ok(Ok(candidate)) => candidate,
+            Ok(Err(error)) => return Err(self.refuse(trigger, error)),
+            Err(error) => return Err(self.refuse(trigger, ReloadError::Unavailable(error.to_string()))),
+        };
+        let unchanged = self.digest.replace(candidate.digest) == Some(candidate.digest);
+        let failed_before = self.changes.since_failure.is_some();
+        self.changes.taken(false);
+        if trigger == Trigger::FileChange && unchanged && !failed_before {
+            // Touched, or taken already because somebody asked.
+            return Ok(Report::default());
+        }
+        let report = self.install(candidate);
+        self.subject.hub.metrics.reloads.inc(Reload::Done);
+        self.subject.component.ready();
+        self.journal.done(clock::wall_nanoseconds(), trigger, report.clone());
+        tracing::info!(
+            users = report.users,
+            disconnected = report.disconnected,
+            "reloaded ({}): configuration, users, rights and certificates",
+            trigger.as_str()
+        );
+        for change in &report.at_next_start {
+            tracing::warn!("changed, but takes effect at the next start: {change}");
+        }
+        Ok(report)
+    }
+
+    /// Tells everybody that nothing has changed, and why; once for each reason, unless asked.
+    fn refuse(&mut self, trigger: Trigger, error: ReloadError) -> ReloadError {
+        let text = error.to_string();
+        let known = self.changes.since_failure.is_some() && self.journal.error().as_deref() == Some(&text);
+        self.changes.taken(true);
+        if known && trigger == Trigger::FileChange {
+            return error;
+        }
+        self.subject.hub.metrics.reloads.inc(Reload::Refused);
+        tracing::error!("reload refused ({}), everything is as before: {text}", trigger.as_str());
+        self.subject.component.degraded(format!("the last reload was refused: {text}"));
+        self.journal.refused(clock::wall_nanoseconds(), trigger, text);
+        error
+    }
+
+    /// Nothing in here can fail.
+    fn install(&mut self, candidate: Candidate) -> Report {
+        let Candidate { config, access, settings, listeners, at_next_start, watch, .. } = candidate;
+        let subject = &self.subject;
+        subject.hub.set_settings(settings);
+        let users = access.users();
+        let before = subject.hub.access.swap(access);
+        subject.listeners.set_limits(&config.limits);
+        subject.listeners.install(listeners, &subject.hub);
+        if let Some(set) = &subject.set_log_level {
+            set(config.log);
+        }
+        // Last: whoever comes in meanwhile is judged by the new rules, whoever was in is judged here.
+        let disconnected = subject.hub.judge_connections(&before);
+        self.watch = watch;
+        Report { users, disconnected, at_next_start }
+    }
+}
+
+#[cfg(test)]
+mod tests;
