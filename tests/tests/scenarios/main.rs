@@ -18,3 +18,4 @@ mod mosquitto_files;
 mod outage;
 mod prepare;
 mod refusals;
+mod reload;
