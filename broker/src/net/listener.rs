@@ -25,6 +25,7 @@ use super::{
 };
 use crate::{
     clock,
+    config::ListenerConfig,
     hub::Hub,
     log,
     metrics::{Metrics, RefusalReason},
