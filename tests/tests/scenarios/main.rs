@@ -17,4 +17,6 @@ mod load;
 mod mosquitto_files;
 mod outage;
 mod prepare;
+mod privileges;
 mod refusals;
+mod reload;
