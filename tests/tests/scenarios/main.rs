@@ -18,6 +18,7 @@ mod mosquitto_conf;
 mod mosquitto_files;
 mod outage;
 mod prepare;
+mod privileges;
 mod refusals;
 mod reload;
 mod websocket;
