@@ -12,6 +12,7 @@ use gaugeline_protocol::{
     session::{self, Negotiated, Session},
 };
 use tokio::{net::TcpStream, sync::watch};
+use zeroize::Zeroize as _;
 
 use super::{
     arrival::Arrival,
@@ -102,22 +103,32 @@ async fn let_in(
     };
     let mut received = BytesMut::new();
     let left = limit.saturating_sub(clock::now() - started);
-    let connect = match tokio::time::timeout(left, read_connect(&settings, &mut stream, &mut received)).await
-    {
-        Ok(Ok(connect)) => connect,
-        Ok(Err(refused)) => {
-            refuse(&hub, None, None, address, &refused);
-            return answer_refusal(stream, &refused).await;
-        }
-        Err(_) => return refuse(&hub, None, None, address, &too_slow(limit)),
-    };
-    match admit(&hub, &settings, &listener, certificate, &connect, address).await {
+    let mut connect =
+        match tokio::time::timeout(left, read_connect(&settings, &mut stream, &mut received)).await {
+            Ok(Ok(connect)) => connect,
+            Ok(Err(refused)) => {
+                refuse(&hub, None, None, address, &refused);
+                return answer_refusal(stream, &refused).await;
+            }
+            Err(_) => return refuse(&hub, None, None, address, &too_slow(limit)),
+        };
+    let admitted = admit(&hub, &settings, &listener, certificate, &connect, address).await;
+    forget_password(&mut connect);
+    match admitted {
         Ok(admitted) => enter(hub, stream, received, connect, admitted, entrance, settings),
         Err(refused) => {
             let user = connect.user_name.as_deref();
             refuse(&hub, Some(&connect.client_id), user, address, &refused);
             answer_refusal(stream, &refused).await;
         }
+    }
+}
+
+/// Overwrites the password: it has been checked, and must not stay in memory.
+fn forget_password(connect: &mut Connect) {
+    let password = connect.password.take().and_then(|password| password.try_into_mut().ok());
+    if let Some(mut password) = password {
+        password.as_mut().zeroize();
     }
 }
 
@@ -220,6 +231,8 @@ async fn read_connect(
             let connect = Connect::decode(&frame, &settings.packets)
                 .map_err(|error| malformed(error, claims_v5(frame.body).then_some(Version::V5)))?;
             let length = frame.len;
+            // The password was in there.
+            received.get_mut(..length).unwrap_or_default().zeroize();
             bytes::Buf::advance(received, length);
             return Ok(connect);
         }

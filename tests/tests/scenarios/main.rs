@@ -15,6 +15,8 @@ mod influx_apis;
 mod init;
 mod load;
 mod mosquitto_files;
+mod mosquitto_passwd;
 mod outage;
 mod prepare;
 mod refusals;
+mod secrets;
