@@ -2,7 +2,11 @@
 
 mod restore;
 
-use std::{ops::Range, sync::Arc, time::Instant};
+use std::{
+    ops::Range,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use gaugeline_protocol::{
     ClientId, PacketId, QoS, ReasonCode,
@@ -351,7 +355,16 @@ impl Hub {
             return;
         }
         if will.retain {
-            let message = run.messages(|| self.stamp()).pop().filter(|message| !message.payload().is_empty());
+            let expiry = self.settings.load().clients.retained_expiry;
+            let kept = Run {
+                topic: Arc::clone(&run.topic),
+                publishes: run.publishes.iter().map(|publish| to_retain(publish, expiry)).collect(),
+                publisher: run.publisher,
+                received_at: now,
+                refused: Vec::new(),
+            };
+            let message =
+                kept.messages(|| self.stamp()).pop().filter(|message| !message.payload().is_empty());
             self.retain(topic, message).ok();
             run.topic = Arc::new(found(self));
         }
@@ -413,4 +426,12 @@ fn receiver(to: &Addressee) -> Receiver {
         retain: to.options.retain,
         subscription_ids: to.options.subscription_ids.clone(),
     }
+}
+
+/// The message to retain: one that names no expiry itself gets that of the settings, if there is one.
+pub(crate) fn to_retain<'a>(publish: &Publish<'a>, expiry: Option<Duration>) -> Publish<'a> {
+    let mut publish = *publish;
+    let seconds = expiry.map(|expiry| u32::try_from(expiry.as_secs()).unwrap_or(u32::MAX));
+    publish.properties.message_expiry_seconds = publish.properties.message_expiry_seconds.or(seconds);
+    publish
 }

@@ -71,9 +71,10 @@ pub(crate) fn not_admitted(
     );
 }
 
-/// A client is in.
+/// A client is in. `logged`: `connection_messages` is on; the audit log has it in any case.
 pub(crate) fn connected(
     audit: &Audit,
+    logged: bool,
     identity: &Identity,
     version: gaugeline_protocol::Version,
     resumed: bool,
@@ -83,6 +84,9 @@ pub(crate) fn connected(
         user: identity.user.as_deref(),
         address: identity.address,
     });
+    if !logged {
+        return;
+    }
     tracing::info!(
         client = identity.client_id.as_str(),
         user = user_name(identity.user.as_deref()),
@@ -92,14 +96,17 @@ pub(crate) fn connected(
     );
 }
 
-/// A client is gone.
-pub(crate) fn disconnected(audit: &Audit, identity: &Identity, reason: fmt::Arguments<'_>) {
+/// A client is gone. `logged` as for [`connected`].
+pub(crate) fn disconnected(audit: &Audit, logged: bool, identity: &Identity, reason: fmt::Arguments<'_>) {
     audit.record(Event::Logout {
         client: identity.client_id.as_str(),
         user: identity.user.as_deref(),
         address: identity.address,
         reason: Reason(reason),
     });
+    if !logged {
+        return;
+    }
     tracing::info!(
         client = identity.client_id.as_str(),
         user = user_name(identity.user.as_deref()),

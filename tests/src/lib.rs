@@ -7,6 +7,7 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a panic is how a test fails")]
 
+pub mod browser;
 mod clock;
 pub mod crash;
 pub mod gaugeline;

@@ -1,16 +1,19 @@
-//! The broker's configuration: plain data, read from one TOML file and checked before anything starts.
+//! The broker's configuration: plain data, read from a broker.toml or a mosquitto.conf and checked before anything starts.
 //!
-//! Unknown keys are refused. Paths are relative to the directory of the file. Every fault is told as
+//! Unknown keys are refused. Paths in broker.toml are relative to its directory. Every fault is told as
 //! `broker.toml:12: found ..., expected ...`. Nothing here opens a socket or parses the files that it names; it only sees to
 //! it that they are there.
 
 mod clients;
+mod format;
 mod limits;
 mod listener;
 mod logging;
+pub mod mosquitto;
 mod network;
 mod process;
 mod raw;
+mod write;
 
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
@@ -18,13 +21,16 @@ use std::{
     time::Duration,
 };
 
+pub use self::mosquitto::{Loaded, Overrides};
 pub use self::{
     clients::{ClientIds, ClientsConfig},
+    format::Format,
     limits::Limits,
     listener::{ListenerConfig, Protocol, WebSocketConfig},
     logging::{LogDestination, LogTimestamp, LoggingConfig, SyslogFacility},
     network::{EXPECTED_NETWORK, Network, NetworkError},
     process::{ProcessConfig, User},
+    write::to_toml,
 };
 pub use crate::router::Overflow;
 pub use crate::{
@@ -133,7 +139,7 @@ pub enum Persistence {
 }
 
 /// The least important lines that are logged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LogLevel {
     /// None are.
@@ -202,15 +208,32 @@ impl Config {
         all
     }
 
-    /// Reads, parses and checks a file, and that the files that it names can be read.
+    /// Reads, parses and checks a broker.toml or a mosquitto.conf, and that the files that it names can be read.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        let text = std::fs::read_to_string(path).map_err(|error| ConfigError::unreadable(path, &error))?;
-        Self::parse(path, &text)
+        load(path, &Overrides::default()).map(|loaded| loaded.config)
     }
 
-    /// As [`Self::load`], with the text given.
+    /// A broker.toml with this text.
     pub fn parse(path: &Path, text: &str) -> Result<Self, ConfigError> {
         raw::parse(&raw::Source { path, text })
+    }
+}
+
+/// Reads and checks a broker.toml or a mosquitto.conf, with what has another effect in it than it says.
+///
+/// # Errors
+/// The first mistake, with its line.
+pub fn load(path: &Path, overrides: &Overrides) -> Result<Loaded, ConfigError> {
+    let content = std::fs::read(path).map_err(|error| ConfigError::unreadable(path, &error))?;
+    match Format::detect(path, &content) {
+        Format::Mosquitto => mosquitto::parse(path, &content, overrides),
+        Format::Toml => {
+            let text = String::from_utf8(content)
+                .map_err(|_| ConfigError::whole(path, "bytes that are not UTF-8", "text in UTF-8"))?;
+            let mut config = Config::parse(path, &text)?;
+            overrides.apply(&mut config);
+            Ok(Loaded { config, warnings: Vec::new(), format: Format::Toml })
+        }
     }
 }
 

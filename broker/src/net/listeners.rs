@@ -260,6 +260,7 @@ impl Running {
         };
         let old = self.terms.load_full();
         let mut terms = ListenerTerms::new(&config, live);
+        terms.count_on(&old);
         if ends_connections(&self.config, &config) {
             old.superseded.store(true, Ordering::Release);
         } else {
