@@ -17,4 +17,5 @@ mod load;
 mod mosquitto_files;
 mod outage;
 mod prepare;
+mod procedures;
 mod refusals;
