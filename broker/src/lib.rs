@@ -5,6 +5,7 @@
 //! `sessions` knows where each session is; `net` moves bytes.
 
 pub mod admin;
+mod audit;
 pub mod auth;
 mod broker;
 pub mod clock;

@@ -107,7 +107,7 @@ impl Listener {
         hub.metrics.connections_accepted.inc();
         if let Err(too_fast) = hub.arrivals.from_address(address.ip(), clock::now()) {
             hub.metrics.connections_refused.inc(RefusalReason::TooFast);
-            return log::not_admitted(None, None, address, format_args!("{too_fast}"));
+            return log::not_admitted(&hub.audit, None, None, address, format_args!("{too_fast}"));
         }
         let entrance = match doorman.enter(address.ip()) {
             Ok(entrance) => entrance,
@@ -118,6 +118,7 @@ impl Listener {
                     _ => "connections",
                 };
                 return log::not_admitted(
+                    &hub.audit,
                     None,
                     None,
                     address,

@@ -101,6 +101,7 @@ fn create(
     }
     let mut report = Report::new(directory);
     accounts::complete(&mut report)?;
+    accounts::complete_admin_token(&mut report)?;
     let required = required_names(names);
     pki::complete(&mut report, &certificate_names(&required), &required, clock::time_of_day())?;
     report.create("acl", files::PUBLIC, templates::ACL.as_bytes())?;

@@ -19,3 +19,4 @@ mod outage;
 mod prepare;
 mod procedures;
 mod refusals;
+mod reload;
