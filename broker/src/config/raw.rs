@@ -123,6 +123,10 @@ struct RawListener {
     maximum_qos: Option<Spanned<u8>>,
     topic_alias_maximum: Option<u16>,
     versions: Option<Spanned<Vec<Spanned<String>>>>,
+    #[serde(default)]
+    allow: Vec<Spanned<String>>,
+    #[serde(default)]
+    deny: Vec<Spanned<String>>,
     ipv6_only: Option<Spanned<bool>>,
     #[serde(default)]
     optional: bool,

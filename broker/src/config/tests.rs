@@ -180,7 +180,7 @@ fn values_about_clients_and_logs_arrive() {
                 assigned_client_id_prefix = \"\"\nclient_id_prefixes = [\"a\"]\nuser_name_as_client_id = true\n\
                 [[listener]]\nbind = \"[::]:1\"\nplain_text_on_network = true\nprotocol = \"websocket\"\n\
                 origins = [\"http://a\"]\nconnections = 3\nmount_point = \"a/\"\nmaximum_qos = 1\n\
-                topic_alias_maximum = 0\nversions = [\"5.0\"]\nipv6_only = true\noptional = true\n\
+                topic_alias_maximum = 0\nversions = [\"5.0\"]\nallow = [\"10.0.0.0/8\"]\ndeny = [\"10.0.0.1\"]\nipv6_only = true\noptional = true\n\
                 interface = \"lo\"\n\
                 [clients]\nretain_available = false\nretained_expiry_seconds = 60\n\
                 refuse_long_keep_alive = true\nsys_interval_seconds = 10\n\
@@ -220,6 +220,8 @@ fn values_about_clients_and_logs_arrive() {
             maximum_qos: gaugeline_protocol::QoS::AtLeastOnce,
             topic_alias_maximum: Some(0),
             versions: vec![gaugeline_protocol::Version::V5],
+            allow: vec!["10.0.0.0/8".parse().unwrap()],
+            deny: vec!["10.0.0.1".parse().unwrap()],
             ..ListenerConfig::new("[::]:1".parse().unwrap())
         }
     );
