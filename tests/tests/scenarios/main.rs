@@ -20,6 +20,7 @@ mod mosquitto_passwd;
 mod outage;
 mod prepare;
 mod privileges;
+mod procedures;
 mod refusals;
 mod reload;
 mod secrets;
