@@ -120,6 +120,8 @@ pub struct Metrics {
     pub sessions_online: Gauge,
     /// Sessions without a connection.
     pub sessions_offline: Gauge,
+    /// Sessions that ended because their expiry interval had passed.
+    pub sessions_expired: Counter,
     /// Subscriptions of all sessions.
     pub subscriptions: Gauge,
     /// Retained messages.
@@ -169,19 +171,13 @@ impl Metrics {
             b.counter("messages_without_subscriber", "Messages that nobody subscribed to");
         let sessions_online = b.gauge("sessions_online", "Sessions with a connection");
         let sessions_offline = b.gauge("sessions_offline", "Sessions without a connection");
+        let sessions_expired = b.counter("sessions_expired", "Sessions whose expiry interval has passed");
         let subscriptions = b.gauge("subscriptions", "Subscriptions of all sessions");
         let retained_messages = b.gauge("retained_messages", "Retained messages");
         let retained_bytes = b.gauge("retained_bytes", "Bytes of retained messages, topic and payload");
         let queued_messages = b.gauge("queued_messages", "Messages that wait in queues of sessions");
         let queued_bytes = b.gauge("queued_bytes", "Bytes of messages that wait in queues of sessions");
-        let absent_queue_fullest_percent = b.gauge(
-            "absent_queue_fullest_percent",
-            "Fullness of the fullest queue of a session without a connection",
-        );
-        let absent_queue_oldest_seconds = b.gauge(
-            "absent_queue_oldest_seconds",
-            "Age of the oldest message that waits for a session without a connection",
-        );
+        let (absent_queue_fullest_percent, absent_queue_oldest_seconds) = b.absent_queues();
         // From half a millisecond (a thousand iterations) to eight seconds (more than anyone wants).
         let password_hash_seconds =
             b.histogram("password_hash_seconds", "Time to compute a password hash", 0.0005, 2.0, 15);
@@ -206,6 +202,7 @@ impl Metrics {
             messages_without_subscriber,
             sessions_online,
             sessions_offline,
+            sessions_expired,
             subscriptions,
             retained_messages,
             retained_bytes,
@@ -343,6 +340,16 @@ struct Builder {
 }
 
 impl Builder {
+    /// The state of the queues of sessions without a connection: fullness and age.
+    fn absent_queues(&mut self) -> (Gauge, Gauge) {
+        let fullest = "Fullness of the fullest queue of a session without a connection";
+        let oldest = "Age of the oldest message that waits for a session without a connection";
+        (
+            self.gauge("absent_queue_fullest_percent", fullest),
+            self.gauge("absent_queue_oldest_seconds", oldest),
+        )
+    }
+
     fn counter(&mut self, name: &str, help: &str) -> Counter {
         let counter = Counter::<u64, AtomicU64>::default();
         self.registry.register(name, help, counter.clone());
