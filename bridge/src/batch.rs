@@ -36,7 +36,13 @@ pub(crate) struct Batch {
     /// Topics and payloads, one after the other.
     sources: Vec<u8>,
     rejected: Vec<(Source, Rejection)>,
+    /// Messages without a payload: they say nothing, and only clear what was retained.
+    skipped: usize,
+    /// How often its lines were said in other types.
+    conversions: u32,
     first_at: Option<Instant>,
+    /// When the first message was received, by the broker's clock, in nanoseconds since 1970.
+    first_received: Option<i64>,
     last_at: Option<Instant>,
 }
 
@@ -69,7 +75,12 @@ impl Batch {
     /// Takes a message in: as a line, or as a rejection.
     pub(crate) fn add(&mut self, mapper: &mut Mapper, message: &Message<'_>, now: Instant) {
         self.first_at.get_or_insert(now);
+        self.first_received.get_or_insert(message.received_nanoseconds);
         self.last_at = Some(now);
+        if message.payload.is_empty() {
+            self.skipped += 1;
+            return;
+        }
         let start = self.sources.len();
         self.sources.extend_from_slice(message.topic.as_bytes());
         let topic_end = self.sources.len();
@@ -82,12 +93,22 @@ impl Batch {
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.lines.is_empty() && self.rejected.is_empty()
+        self.messages() == 0
     }
 
-    /// Lines and rejections together.
+    /// Lines, rejections and what was skipped together.
     pub(crate) fn messages(&self) -> usize {
-        self.lines.len() + self.rejected.len()
+        self.lines.len() + self.rejected.len() + self.skipped
+    }
+
+    /// Messages that are neither a line nor a rejection.
+    pub(crate) fn skipped(&self) -> usize {
+        self.skipped
+    }
+
+    /// When the first message was received, in nanoseconds since 1970: about the oldest, for messages come in order.
+    pub(crate) fn first_received(&self) -> Option<i64> {
+        self.first_received
     }
 
     /// The number of lines.
@@ -118,6 +139,27 @@ impl Batch {
         };
         let range: Range<usize> = start..self.lines.get(at).map_or(start, |entry| entry.end);
         self.body.get(range).unwrap_or_default()
+    }
+
+    /// A batch of some of the messages, with other lines.
+    pub(crate) fn converted(&self, lines: &[(usize, Vec<u8>)]) -> Self {
+        let mut batch = Self { conversions: self.conversions + 1, ..Self::default() };
+        for (at, line) in lines {
+            let Some(origin) = self.origin(*at) else { continue };
+            let start = batch.sources.len();
+            batch.sources.extend_from_slice(origin.topic.as_bytes());
+            let topic_end = batch.sources.len();
+            batch.sources.extend_from_slice(origin.payload);
+            batch.body.extend_from_slice(line);
+            let source = Source { start, topic_end, end: batch.sources.len() };
+            batch.lines.push(Entry { end: batch.body.len(), source });
+        }
+        batch
+    }
+
+    /// How often its lines were said in other types.
+    pub(crate) fn conversions(&self) -> u32 {
+        self.conversions
     }
 
     /// The message that a line came from.
@@ -188,8 +230,8 @@ pub(crate) mod tests {
 
     #[test]
     fn lines_know_their_messages() {
-        let batch = batch_of(&[("a", "1"), ("b", ""), ("c/d", "x y")]);
-        assert_eq!((batch.lines(), batch.messages()), (2, 3));
+        let batch = batch_of(&[("a", "1"), ("b", "nan"), ("c/d", "x y")]);
+        assert_eq!((batch.lines(), batch.messages(), batch.skipped()), (2, 3, 0));
         assert_eq!(batch.line(0), b"a,topic=a value=1.0 1\n");
         assert_eq!(batch.line(1), b"c,topic=c/d value=\"x y\" 3\n");
         assert_eq!(batch.line(2), b"");
@@ -197,7 +239,15 @@ pub(crate) mod tests {
         assert_eq!(batch.origin(1), Some(Origin { topic: "c/d", payload: b"x y" }));
         assert_eq!(batch.origin(2), None);
         let rejected: Vec<_> = batch.rejected().map(|(origin, why)| (origin.topic, why.reason)).collect();
-        assert_eq!(rejected, [("b", Reason::EmptyPayload)]);
+        assert_eq!(rejected, [("b", Reason::NotFinite)]);
+    }
+
+    #[test]
+    fn messages_without_a_payload_are_neither_lines_nor_rejections() {
+        let batch = batch_of(&[("a", ""), ("b", "")]);
+        assert_eq!((batch.lines(), batch.messages(), batch.skipped()), (0, 2, 2));
+        assert_eq!(batch.rejected().count(), 0);
+        assert!(!batch.is_empty(), "they wait for their acknowledgement");
     }
 
     #[test]

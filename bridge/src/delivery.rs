@@ -6,7 +6,7 @@
 //! and a line that breaks the server again and again is found by halving (the poison breaker) - but no line is given
 //! up for an answer that does not speak of lines unless the server takes another one at that moment (the canary).
 
-use std::{sync::Arc, time::Duration};
+use std::{pin::Pin, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 
@@ -18,7 +18,7 @@ use crate::{
     metrics::Metrics,
     retry::Backoff,
     sink::{
-        Sink,
+        Sink, convert,
         isolate::{self, Resolution},
         verdict::{Held, Refusal, Transient, Verdict},
     },
@@ -28,6 +28,8 @@ use crate::{
 /// Between attempts after failures that pass.
 const TRANSIENT_BASE: Duration = Duration::from_millis(100);
 const TRANSIENT_MAX: Duration = Duration::from_secs(10);
+/// Between looks at a server that has not answered yet: whoever waits for the bridge waits for this.
+const SINK_PROBE_MAX: Duration = Duration::from_secs(1);
 /// Between attempts after failures that wait for someone.
 const HELD_BASE: Duration = Duration::from_secs(1);
 const HELD_MAX: Duration = Duration::from_secs(30);
@@ -70,8 +72,29 @@ impl Delivery {
         self.bury(&batch.rejected().collect::<Vec<_>>()).await;
         if batch.lines() > 0 {
             self.write(batch).await;
+            self.metrics.batch_lines.observe(batch.lines() as f64);
+        }
+        if let Some(received) = batch.first_received() {
+            let age = clock::unix_nanoseconds().saturating_sub(received).max(0);
+            self.metrics.written_lag_seconds.observe(Duration::from_nanos(age.unsigned_abs()).as_secs_f64());
         }
         self.metrics.batches_written.inc();
+    }
+
+    /// Tries to reach the sink until it answers or a batch has told more about it.
+    pub(crate) async fn await_sink(&self) {
+        let mut backoff = Backoff::unpredictable(TRANSIENT_BASE, SINK_PROBE_MAX);
+        while self.status.is_awaited(Part::Sink) {
+            if self.sink.is_reachable().await {
+                return self.status.reached(Part::Sink);
+            }
+            tokio::time::sleep(backoff.next(None)).await;
+        }
+    }
+
+    /// A write within a write, as deep as lines can be converted: a future that holds itself has to be boxed.
+    fn write_within(&self, batch: Batch) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        Box::pin(async move { self.write(&batch).await })
     }
 
     async fn write(&self, batch: &Batch) {
@@ -186,10 +209,15 @@ impl Delivery {
             return Next::Again;
         }
         self.status.working(Part::Sink, clock::now());
-        let Resolution { dead, again } = isolate::resolve(batch, &group.lines, refusal);
-        self.bury_lines(batch, &dead).await;
+        let Resolution { mut dead, again } = isolate::resolve(batch, &group.lines, refusal);
         if refusal.rest_written && again.is_empty() {
             self.metrics.lines_written.inc_by((group.lines.len() - dead.len()) as u64);
+        }
+        let converted = convert::take_convertible(batch, &mut dead);
+        self.bury_lines(batch, &dead).await;
+        if !converted.is_empty() {
+            self.metrics.count_converted(converted.len() as u64);
+            self.write_within(batch.converted(&converted)).await;
         }
         groups(again, 0)
     }

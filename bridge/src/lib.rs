@@ -15,6 +15,7 @@ mod line_protocol;
 pub mod mapping;
 mod metrics;
 mod mqtt;
+mod own_metrics;
 mod pipeline;
 mod retry;
 mod rotating_file;
@@ -35,16 +36,22 @@ use std::{
 use tokio::{sync::watch, task::JoinHandle};
 use tracing::info;
 
+use crate::{
+    config::SinkConfig,
+    dead_letter::DeadLetters,
+    delivery::Delivery,
+    mqtt::{Remembered, Source},
+    own_metrics::OwnMetrics,
+    pipeline::Pipeline,
+    sink::Sink,
+    status::{Part, Status},
+};
 pub use crate::{
     config::{Config, ConfigError},
     metrics::Metrics,
     sink::SinkError,
     status::Readiness,
     tls::TlsError,
-};
-use crate::{
-    dead_letter::DeadLetters, delivery::Delivery, mqtt::Source, pipeline::Pipeline, sink::Sink,
-    status::Status,
 };
 
 /// A running bridge. Dropping it stops it without draining; see [`Self::shutdown`].
@@ -76,17 +83,37 @@ pub enum StartError {
     Tls(#[from] TlsError),
 }
 
+/// What is ready to run.
+struct Opened {
+    source: Source,
+    delivery: Arc<Delivery>,
+    own_metrics: Option<OwnMetrics>,
+    status: Arc<Status>,
+    metrics: Metrics,
+}
+
 impl Bridge {
     /// Opens files, then connects, subscribes and writes in the background, on the current tokio runtime, until
     /// [`Self::shutdown`].
     pub async fn start(config: Config) -> Result<Self, StartError> {
         let opening = tokio::task::spawn_blocking(move || Self::open(config)).await;
         // A panic while opening files: nothing runs yet.
-        let (source, status, metrics) = match opening {
+        let Opened { source, delivery, own_metrics, status, metrics } = match opening {
             Ok(opened) => opened?,
             Err(panicked) => return Err(StartError::Sink(SinkError::Files(io::Error::other(panicked)))),
         };
         let (stop, stopped) = watch::channel(None);
+        let mut ended: watch::Receiver<Option<Instant>> = stopped.clone();
+        tokio::spawn(async move {
+            tokio::select! {
+                () = delivery.await_sink() => {}
+                _ = ended.wait_for(Option::is_some) => {}
+            }
+        });
+        if let Some(own_metrics) = own_metrics {
+            // Ends by itself, with the bridge.
+            tokio::spawn(own_metrics.run(stopped.clone()));
+        }
         Ok(Self { stop, task: tokio::spawn(source.run(stopped)), status, metrics })
     }
 
@@ -115,7 +142,7 @@ impl Bridge {
     }
 
     /// Everything that blocks.
-    fn open(config: Config) -> Result<(Source, Arc<Status>, Metrics), StartError> {
+    fn open(config: Config) -> Result<Opened, StartError> {
         let metrics = Metrics::default();
         let status = Arc::new(Status::starting(clock::now()));
         let dead_letters =
@@ -128,9 +155,24 @@ impl Bridge {
             status: Arc::clone(&status),
             metrics: metrics.clone(),
         });
-        let pipeline = Pipeline::new(config.rules, &config.batch, config.limits, delivery);
-        let source =
-            Source::new(config.mqtt, &config.limits, pipeline, Arc::clone(&status), metrics.clone())?;
-        Ok((source, status, metrics))
+        let own_metrics = config
+            .own_metrics
+            .map(|config| OwnMetrics::new(config, metrics.clone(), Arc::clone(&status)))
+            .transpose()?;
+        if matches!(config.sink, SinkConfig::Influx(_)) {
+            status.awaiting(Part::Sink, clock::now());
+        }
+        let pipeline = Pipeline::new(config.rules, &config.batch, config.limits, Arc::clone(&delivery));
+        // Beside what else the bridge has to write itself.
+        let remembered = Remembered::load(&config.dead_letter.directory);
+        let source = Source::new(
+            config.mqtt,
+            &config.limits,
+            pipeline,
+            remembered,
+            Arc::clone(&status),
+            metrics.clone(),
+        )?;
+        Ok(Opened { source, delivery, own_metrics, status, metrics })
     }
 }

@@ -1,5 +1,7 @@
 //! The bridge's counters, for Prometheus. Every message that does not become a point is counted with its reason.
 
+use std::time::Duration;
+
 use prometheus_client::{
     encoding::EncodeLabelSet,
     metrics::{
@@ -19,6 +21,20 @@ pub(crate) struct ReasonLabel {
     reason: &'static str,
 }
 
+/// Why a write did not succeed.
+const FAILED_WRITES: &[&str] = &[
+    "unavailable",
+    "breaks_off",
+    "credentials",
+    "permission",
+    "missing",
+    "configuration",
+    "too_large",
+    "refused",
+];
+/// What was changed about lines.
+const REPAIRS: &[&str] = &["renamed", "duplicate_tag", "duplicate_field", "not_finite", "converted"];
+
 /// Counters and gauges, shared by cloning.
 #[derive(Debug, Clone)]
 pub struct Metrics {
@@ -33,6 +49,12 @@ pub struct Metrics {
     pub(crate) connected: Gauge,
     pub(crate) messages_in_flight: Gauge,
     pub(crate) bytes_in_flight: Gauge,
+    /// Nanoseconds since 1970; 0 while everything is written.
+    pub(crate) oldest_in_flight_nanoseconds: Gauge,
+    pub(crate) written_lag_seconds: Histogram,
+    pub(crate) batch_lines: Histogram,
+    pub(crate) messages_skipped: Counter,
+    pub(crate) own_samples_lost: Counter,
     dead_letters: Family<ReasonLabel, Counter>,
     failed_writes: Family<ReasonLabel, Counter>,
     repairs: Family<ReasonLabel, Counter>,
@@ -53,6 +75,13 @@ impl Default for Metrics {
             connected: Gauge::default(),
             messages_in_flight: Gauge::default(),
             bytes_in_flight: Gauge::default(),
+            oldest_in_flight_nanoseconds: Gauge::default(),
+            // 2 ms to 9 hours: from a quiet day to a night without InfluxDB.
+            written_lag_seconds: Histogram::new(exponential_buckets(0.002, 2.0, 25)),
+            // 1 to 131 072: a batch has at most 100 000.
+            batch_lines: Histogram::new(exponential_buckets(1.0, 2.0, 18)),
+            messages_skipped: Counter::default(),
+            own_samples_lost: Counter::default(),
             dead_letters: Family::default(),
             failed_writes: Family::default(),
             repairs: Family::default(),
@@ -60,6 +89,11 @@ impl Default for Metrics {
         // A counter that is missing until the first mishap cannot be alerted on.
         for reason in Reason::ALL {
             metrics.dead_letters.get_or_create(&ReasonLabel { reason: reason.as_str() }).inc_by(0);
+        }
+        for (family, reasons) in [(&metrics.failed_writes, FAILED_WRITES), (&metrics.repairs, REPAIRS)] {
+            for reason in reasons {
+                family.get_or_create(&ReasonLabel { reason }).inc_by(0);
+            }
         }
         metrics
     }
@@ -81,6 +115,16 @@ impl Metrics {
                 &self.dead_letters_deleted,
             ),
             ("connections", "Logins at the broker that succeeded", &self.connections),
+            (
+                "messages_skipped",
+                "Messages without a payload, which only clear a retained message",
+                &self.messages_skipped,
+            ),
+            (
+                "own_samples_lost",
+                "Samples of gaugeline's own numbers that could not be written",
+                &self.own_samples_lost,
+            ),
         ] {
             registry.register(name, help, counter.clone());
         }
@@ -88,10 +132,25 @@ impl Metrics {
             ("connected", "1 while connected to the broker", &self.connected),
             ("messages_in_flight", "Messages received and not yet written", &self.messages_in_flight),
             ("bytes_in_flight", "Bytes of messages and lines not yet written", &self.bytes_in_flight),
+            (
+                "oldest_in_flight_nanoseconds",
+                "When the oldest message that is not yet written was received, since 1970; 0 if there is none",
+                &self.oldest_in_flight_nanoseconds,
+            ),
         ] {
             registry.register(name, help, gauge.clone());
         }
-        registry.register("write_seconds", "Time of a write to the sink", self.write_seconds.clone());
+        for (name, help, histogram) in [
+            ("write_seconds", "Time of a write to the sink", &self.write_seconds),
+            (
+                "written_lag_seconds",
+                "Age of the oldest message of a batch when it was written, by the broker's clock",
+                &self.written_lag_seconds,
+            ),
+            ("batch_lines", "Lines of a batch", &self.batch_lines),
+        ] {
+            registry.register(name, help, histogram.clone());
+        }
         registry.register(
             "dead_letters",
             "Messages that became no point, by reason",
@@ -129,12 +188,25 @@ impl Metrics {
         self.lines_written.get()
     }
 
+    /// How old the oldest message is that is not yet written; 0 if there is none.
+    pub(crate) fn lag_seconds(&self, now_nanoseconds: i64) -> f64 {
+        match self.oldest_in_flight_nanoseconds.get() {
+            0 => 0.0,
+            oldest => Duration::from_nanos(now_nanoseconds.saturating_sub(oldest).max(0).unsigned_abs())
+                .as_secs_f64(),
+        }
+    }
+
     pub(crate) fn count_dead_letter(&self, reason: Reason) {
         self.dead_letters.get_or_create(&ReasonLabel { reason: reason.as_str() }).inc();
     }
 
     pub(crate) fn count_failed_write(&self, reason: &'static str) {
         self.failed_writes.get_or_create(&ReasonLabel { reason }).inc();
+    }
+
+    pub(crate) fn count_converted(&self, count: u64) {
+        self.repairs.get_or_create(&ReasonLabel { reason: "converted" }).inc_by(count);
     }
 
     pub(crate) fn count_repairs(&self, repairs: Repairs) {
@@ -169,6 +241,8 @@ mod tests {
             "gaugeline_bridge_dead_letters_total{reason=\"invalid_json\"} 1",
             "gaugeline_bridge_dead_letters_total{reason=\"poison\"} 0",
             "gaugeline_bridge_repairs_total{reason=\"renamed\"} 2",
+            "gaugeline_bridge_repairs_total{reason=\"converted\"} 0",
+            "gaugeline_bridge_failed_writes_total{reason=\"unavailable\"} 0",
             "gaugeline_bridge_lines_written_total 7",
             "gaugeline_bridge_connected 0",
         ] {

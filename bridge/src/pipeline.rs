@@ -56,6 +56,7 @@ struct Closed {
     last_arrival: Arrival,
     messages: usize,
     bytes: usize,
+    first_received: Option<i64>,
     is_safe: bool,
 }
 
@@ -150,10 +151,12 @@ impl Pipeline {
         let metrics = &self.delivery.metrics;
         metrics.messages_received.inc_by(batch.messages() as u64);
         metrics.bytes_received.inc_by(batch.source_bytes() as u64);
+        metrics.messages_skipped.inc_by(batch.skipped() as u64);
         metrics.count_repairs(self.mapper.take_repairs());
         let (messages, bytes) = (batch.messages(), batch.bytes());
         let number = self.first_closed + self.closed.len() as u64;
-        self.closed.push_back(Closed { last_arrival: self.arrivals, messages, bytes, is_safe: false });
+        let (last_arrival, first_received) = (self.arrivals, batch.first_received());
+        self.closed.push_back(Closed { last_arrival, messages, bytes, first_received, is_safe: false });
         self.closed_messages += messages;
         self.closed_bytes += bytes;
         self.waiting.push_back((number, Arc::new(batch)));
@@ -217,6 +220,9 @@ impl Pipeline {
         let (messages, bytes) = self.in_flight();
         metrics.messages_in_flight.set(i64::try_from(messages).unwrap_or(i64::MAX));
         metrics.bytes_in_flight.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+        let oldest =
+            self.closed.front().map_or_else(|| self.open.first_received(), |closed| closed.first_received);
+        metrics.oldest_in_flight_nanoseconds.set(oldest.unwrap_or(0));
     }
 
     /// Messages and bytes that are not safe.

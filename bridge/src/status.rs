@@ -112,6 +112,22 @@ impl Status {
         }
     }
 
+    /// The part was not tried yet, and something is to be heard of it before the bridge is ready.
+    pub(crate) fn awaiting(&self, part: Part, now: Instant) {
+        let detail = "has not been reached yet".to_owned();
+        self.problems.lock().push(Problem { part, kind: "starting", detail, since: now });
+    }
+
+    /// Whether nothing is known of the part yet.
+    pub(crate) fn is_awaited(&self, part: Part) -> bool {
+        self.problems.lock().iter().any(|problem| problem.part == part && problem.kind == "starting")
+    }
+
+    /// The part answered for the first time, unless more is known of it by now.
+    pub(crate) fn reached(&self, part: Part) {
+        self.problems.lock().retain(|problem| problem.part != part || problem.kind != "starting");
+    }
+
     /// The part works.
     pub(crate) fn working(&self, part: Part, now: Instant) {
         let solved = {

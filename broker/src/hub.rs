@@ -14,6 +14,7 @@ use gaugeline_protocol::{
 };
 
 use crate::{
+    audit::Audit,
     auth::{
         Access, AccessHandle, Authenticator, Identity,
         guard::{Arrivals, LiveGuardLimits, Meters},
@@ -51,6 +52,7 @@ pub(crate) struct Hub {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) queued: Arc<QueueTotal>,
+    pub(crate) audit: Audit,
     pub(crate) anchor: Anchor,
     pub(crate) settings: SettingsHandle,
     stamper: Stamper,
@@ -84,9 +86,10 @@ impl Hub {
         access: Arc<AccessHandle>,
         store: Arc<dyn Store>,
         metrics: Arc<Metrics>,
+        audit: Audit,
         recovered: Recovered,
     ) -> Result<Self, getrandom::Error> {
-        let mut hub = Self::empty(settings, access, store, metrics)?;
+        let mut hub = Self::empty(settings, access, store, metrics, audit)?;
         hub.mailbox_ids = MailboxIds::after(recovered.last_session);
         hub.stamper = Stamper::after(recovered.last_stamp.unwrap_or(Stamp::from_nanoseconds(0)));
         let now = clock::now();
@@ -108,6 +111,7 @@ impl Hub {
         access: Arc<AccessHandle>,
         store: Arc<dyn Store>,
         metrics: Arc<Metrics>,
+        audit: Audit,
     ) -> Result<Self, getrandom::Error> {
         let (checks, guard) =
             (settings.limits.authenticator(), LiveGuardLimits::new(settings.limits.guard()));
@@ -124,6 +128,7 @@ impl Hub {
             access,
             store,
             metrics,
+            audit,
             queued: Arc::new(QueueTotal::new(settings.limits.queue_bytes_total)),
             anchor: Anchor::here(),
             stamper: Stamper::after(Stamp::from_nanoseconds(0)),
@@ -346,7 +351,7 @@ impl Hub {
         };
         if !run.topic.write.allowed {
             self.metrics.count_drops(DropReason::AclWill, Some(identity.client_id.as_str()), Some(topic), 1);
-            crate::log::refused(identity, format_args!("its will: it may not write {topic}"));
+            crate::log::refused(&self.audit, identity, format_args!("its will: it may not write {topic}"));
             return;
         }
         if will.retain {

@@ -1,13 +1,20 @@
-//! The log lines about clients: each names client, user, address and reason, in the same words and order.
+//! The log lines about clients: each names client, user, address and reason, in the same words and order. The audit log
+//! gets the same.
 //!
 //! Client identifiers, user names and topics are what a stranger chose. A line break in one of them must not begin a
 //! line of the log: fields are quoted, and messages are kept on [one line](OneLine).
 
-use std::fmt;
+use std::{
+    fmt,
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 use gaugeline_protocol::ClientId;
 
-use crate::auth::Identity;
+use crate::{
+    audit::{Audit, Event, Reason},
+    auth::Identity,
+};
 
 /// A user name for the log: anonymous clients have none.
 pub(crate) fn user_name(user: Option<&str>) -> &str {
@@ -33,7 +40,13 @@ impl fmt::Display for OneLine<'_> {
 }
 
 /// Something that a connected client wanted was refused.
-pub(crate) fn refused(identity: &Identity, reason: fmt::Arguments<'_>) {
+pub(crate) fn refused(audit: &Audit, identity: &Identity, reason: fmt::Arguments<'_>) {
+    audit.record(Event::Refused {
+        client: identity.client_id.as_str(),
+        user: identity.user.as_deref(),
+        address: identity.address,
+        reason: Reason(reason),
+    });
     tracing::warn!(
         client = identity.client_id.as_str(),
         user = user_name(identity.user.as_deref()),
@@ -45,11 +58,13 @@ pub(crate) fn refused(identity: &Identity, reason: fmt::Arguments<'_>) {
 
 /// A client was not let in. `client` and `user` are what it claims to be; unknown if it did not get as far.
 pub(crate) fn not_admitted(
+    audit: &Audit,
     client: Option<&str>,
     user: Option<&str>,
     address: std::net::SocketAddr,
     reason: fmt::Arguments<'_>,
 ) {
+    audit.record(Event::LoginRefused { client, user, address, reason: Reason(reason) });
     tracing::warn!(
         client = client.unwrap_or("-"),
         user = user_name(user),
@@ -59,8 +74,29 @@ pub(crate) fn not_admitted(
     );
 }
 
+/// Whether clients that come and go have lines.
+static CONNECTIONS: AtomicBool = AtomicBool::new(true);
+
+/// Says for the whole process whether there is a line for each client that comes and goes. Refusals always have one.
+pub fn log_connections(wanted: bool) {
+    CONNECTIONS.store(wanted, Ordering::Relaxed);
+}
+
 /// A client is in.
-pub(crate) fn connected(identity: &Identity, version: gaugeline_protocol::Version, resumed: bool) {
+pub(crate) fn connected(
+    audit: &Audit,
+    identity: &Identity,
+    version: gaugeline_protocol::Version,
+    resumed: bool,
+) {
+    audit.record(Event::Login {
+        client: identity.client_id.as_str(),
+        user: identity.user.as_deref(),
+        address: identity.address,
+    });
+    if !CONNECTIONS.load(Ordering::Relaxed) {
+        return;
+    }
     tracing::info!(
         client = identity.client_id.as_str(),
         user = user_name(identity.user.as_deref()),
@@ -71,7 +107,16 @@ pub(crate) fn connected(identity: &Identity, version: gaugeline_protocol::Versio
 }
 
 /// A client is gone.
-pub(crate) fn disconnected(identity: &Identity, reason: fmt::Arguments<'_>) {
+pub(crate) fn disconnected(audit: &Audit, identity: &Identity, reason: fmt::Arguments<'_>) {
+    audit.record(Event::Logout {
+        client: identity.client_id.as_str(),
+        user: identity.user.as_deref(),
+        address: identity.address,
+        reason: Reason(reason),
+    });
+    if !CONNECTIONS.load(Ordering::Relaxed) {
+        return;
+    }
     tracing::info!(
         client = identity.client_id.as_str(),
         user = user_name(identity.user.as_deref()),

@@ -109,8 +109,8 @@ pub struct Metrics {
     pub publishes_denied: Counter,
     /// Subscriptions that the ACL refused.
     pub subscribes_denied: Counter,
-    /// Reloads of the configuration and all that it names.
-    pub reloads: CounterBy<Reload>,
+    /// What operators do.
+    pub operation: OperationMetrics,
     /// Messages that did not reach someone, by reason.
     pub messages_dropped: CounterBy<DropReason>,
     drops: Drops,
@@ -162,8 +162,7 @@ impl Metrics {
         let reads_slowed = b.counter("reads_slowed", "Pauses in reading from clients over a rate");
         let publishes_denied = b.counter("publishes_denied", "Messages that the ACL did not let in");
         let subscribes_denied = b.counter("subscribes_denied", "Subscriptions that the ACL refused");
-        let reloads =
-            b.counters("reloads", "Reloads of the configuration, users, rights and certificates", "result");
+        let operation = OperationMetrics::register(b);
         let messages_dropped =
             b.counters("messages_dropped", "Messages that did not reach someone or were not taken", "reason");
         let drops = Drops::register(&mut b.registry);
@@ -196,7 +195,7 @@ impl Metrics {
             reads_slowed,
             publishes_denied,
             subscribes_denied,
-            reloads,
+            operation,
             messages_dropped,
             drops,
             messages_without_subscriber,
@@ -214,6 +213,24 @@ impl Metrics {
             storage,
             registry: builder.registry,
         })
+    }
+}
+
+/// What operators do, and what becomes of it.
+#[derive(Debug)]
+pub struct OperationMetrics {
+    /// Reloads of the configuration and all that it names.
+    pub reloads: CounterBy<Reload>,
+    /// Lines of the audit log that found no room or could not be written.
+    pub audit_dropped: Counter,
+}
+
+impl OperationMetrics {
+    fn register(b: &mut Builder) -> Self {
+        Self {
+            reloads: b.counters("reloads", "Reloads of configuration, users and certificates", "result"),
+            audit_dropped: b.counter("audit_dropped", "Audit log lines that were not written"),
+        }
     }
 }
 

@@ -1,12 +1,18 @@
 //! `gaugeline broker`: the broker by itself.
 
-use std::{path::PathBuf, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
-use gaugeline_broker::{Broker, StartError, Surroundings, config::Config};
+use gaugeline_broker::{
+    Broker, StartError, Surroundings,
+    config::{self, Config, ConfigError, Format, Loaded, Overrides, mosquitto},
+};
 
 use crate::{
+    check,
     failure::Failure,
-    files_open, logging,
+    files_open, log_output, logging,
+    output::say,
+    process,
     signals::{self, Shutdown},
 };
 
@@ -17,24 +23,49 @@ const EXAMPLES: &str = "\
 Examples:
   gaugeline init /srv/gaugeline
   gaugeline broker -c /srv/gaugeline/broker.toml
+  gaugeline broker -c /etc/mosquitto/mosquitto.conf
 
 Ctrl-C or SIGTERM ends it in order: clients are told, what is acknowledged is kept. A second one ends it at once.";
 
 /// Run the broker alone
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 #[group(skip)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Arguments {
-    /// The broker's configuration, as `gaugeline init` creates it
-    #[arg(short = 'c', long, value_name = "FILE")]
-    config: PathBuf,
+    /// broker.toml, as `gaugeline init` creates it, or a mosquitto.conf
+    #[arg(
+        short = 'c',
+        long,
+        visible_alias = "config-file",
+        value_name = "FILE",
+        required_unless_present = "port"
+    )]
+    config: Option<PathBuf>,
+    /// As mosquitto: listen for programs on this machine at this port, if there is no mosquitto.conf or it has no listener
+    #[arg(short = 'p', long, value_parser = clap::value_parser!(u16).range(1..))]
+    port: Option<u16>,
+    /// Log everything but what the messages contain
+    #[arg(short = 'v', long)]
+    verbose: bool,
+    /// Log nothing
+    #[arg(short = 'q', long)]
+    quiet: bool,
+    /// Go on in the background
+    #[arg(short = 'd', long)]
+    daemon: bool,
+    /// Check the configuration and all files that it names, and start nothing
+    #[arg(long)]
+    test_config: bool,
+    /// Serve metrics and health here, whatever the configuration says
+    #[arg(long, value_name = "ADDRESS")]
+    admin: Option<SocketAddr>,
 
     #[command(flatten)]
     storage: StorageArguments,
 }
 
 /// What can be decided about storage for one start.
-#[derive(Debug, Default, clap::Args)]
+#[derive(Debug, Clone, Default, clap::Args)]
 pub(crate) struct StorageArguments {
     /// Start though the disk has lost acknowledged data: move the damaged files aside and keep what can be read
     #[arg(long)]
@@ -47,19 +78,56 @@ impl StorageArguments {
     }
 }
 
+impl Arguments {
+    fn load(&self) -> Result<Loaded, Failure> {
+        let loaded = self.read().map_err(Failure::configuration)?;
+        if self.port.is_some() && loaded.format == Format::Toml {
+            return Err(Failure::usage(
+                "-p goes with a mosquitto.conf; in broker.toml the port stands in `bind`",
+            ));
+        }
+        Ok(loaded)
+    }
+
+    /// What the file says, and what stands above it.
+    fn read(&self) -> Result<Loaded, ConfigError> {
+        let overrides = Overrides { port: self.port, verbose: self.verbose, quiet: self.quiet };
+        let mut loaded = match &self.config {
+            Some(path) => config::load(path, &overrides)?,
+            None => mosquitto::without_file(&overrides)?,
+        };
+        loaded.config.admin = self.admin.or(loaded.config.admin);
+        self.storage.apply(&mut loaded.config);
+        Ok(loaded)
+    }
+}
+
 /// Runs the subcommand.
 pub(crate) fn run(arguments: &Arguments, logging: &logging::Arguments) -> Result<(), Failure> {
-    let path = arguments.config.clone();
-    let mut config = Config::load(&path).map_err(Failure::configuration)?;
-    arguments.storage.apply(&mut config);
-    let set_log_level = logging.install(config.log.as_str())?;
+    let loaded = arguments.load()?;
+    if arguments.test_config {
+        say(format_args!("OK: {}", check::describe_broker(&loaded)?));
+        return Ok(());
+    }
+    if arguments.daemon {
+        process::daemonise()?;
+    }
+    // Held until the end.
+    let _pid_file = process::settle(&loaded.config.process)?;
+    log_output::choose(&loaded.config.logging)?;
+    gaugeline_broker::log_connections(loaded.config.logging.connection_messages);
+    let set_log_level = logging.install(loaded.config.log.as_str())?;
+    for warning in &loaded.warnings {
+        tracing::warn!("{warning}");
+    }
     files_open::raise_limit();
+    let again = arguments.clone();
     let surroundings = Surroundings {
-        reread: Some(Box::new(move || Config::load(&path))),
+        reread: Some(Box::new(move || again.read().map(|loaded| loaded.config))),
         set_log_level: Some(set_log_level),
         ..Surroundings::default()
     };
-    crate::runtime()?.block_on(serve(&config, surroundings))
+    crate::runtime()?.block_on(serve(&loaded.config, surroundings))
 }
 
 /// Serves until the user wants it to end.
@@ -67,6 +135,7 @@ async fn serve(config: &Config, surroundings: Surroundings) -> Result<(), Failur
     let mut shutdown = Shutdown::listen()?;
     let broker = Broker::start_in(config, surroundings).await.map_err(start_failure)?;
     signals::reload_on_hangup(broker.reloader().clone())?;
+    signals::outlive_those_of_mosquitto()?;
     for bound in broker.bound() {
         let kind = if bound.tls { "TLS" } else { "plain TCP" };
         tracing::info!(address = %bound.address, "MQTT over {kind}");

@@ -6,7 +6,7 @@ use clap::ValueEnum;
 use gaugeline_bridge::{Config as BridgeConfig, config::SinkConfig};
 use gaugeline_broker::{
     auth::{Access, Realm},
-    config::Config as BrokerConfig,
+    config::{self, Format, Loaded, Overrides},
     tls,
 };
 
@@ -16,9 +16,10 @@ const EXAMPLES: &str = "\
 Examples:
   gaugeline check -c gaugeline-data/broker.toml && systemctl restart gaugeline
 
-Prints OK and a summary, or the file, the line and what was expected there (exit status 3).";
+Prints OK and a summary, or the file, the line and what was expected there (exit status 3). For a mosquitto.conf also the
+lines that have another effect, or none.";
 
-/// Validate broker.toml or bridge.toml and the files that it names
+/// Validate broker.toml, bridge.toml or a mosquitto.conf and the files that it names
 #[derive(Debug, clap::Args)]
 #[group(skip)]
 #[command(after_help = EXAMPLES)]
@@ -47,10 +48,10 @@ const BRIDGE_KEYS: [&str; 4] = ["mqtt", "rule", "sink", "batch"];
 /// Runs the subcommand.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let path = arguments.config.as_path();
-    let text = files::read_text(path)?;
+    let text = files::read_bytes(path)?;
     let kind = arguments
         .kind
-        .or_else(|| detect(path, &text))
+        .or_else(|| detect(path, &String::from_utf8_lossy(&text)))
         .ok_or_else(|| Failure::usage(format!("{}: broker or bridge? Add --kind", path.display())))?;
     let summary = match kind {
         Kind::Broker => check_broker(path)?,
@@ -62,7 +63,19 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
 
 /// Reads all that the broker reads at its start.
 fn check_broker(path: &Path) -> Result<String, Failure> {
-    let config = BrokerConfig::load(path).map_err(Failure::configuration)?;
+    let loaded = config::load(path, &Overrides::default()).map_err(Failure::configuration)?;
+    let summary = describe_broker(&loaded)?;
+    if loaded.format == Format::Toml {
+        return Ok(summary);
+    }
+    loaded.warnings.iter().for_each(|warning| say(format_args!("{warning}")));
+    let others = if loaded.warnings.is_empty() { "every line" } else { "every other line" };
+    Ok(format!("{summary}; {others} is honoured"))
+}
+
+/// What a broker with this configuration would do, in a line.
+pub(crate) fn describe_broker(loaded: &Loaded) -> Result<String, Failure> {
+    let config = &loaded.config;
     let access = Access::load(&config.realms).map_err(Failure::configuration)?;
     let mut listeners = Vec::new();
     for listener in &config.listeners {
@@ -103,6 +116,9 @@ fn check_bridge(path: &Path) -> Result<String, Failure> {
 /// Tells the kind from the keys at the start of lines, so that it works for a file with a mistake elsewhere; if
 /// they say nothing, from the file's name.
 fn detect(path: &Path, text: &str) -> Option<Kind> {
+    if path.extension().is_some_and(|ending| ending == "conf") {
+        return Some(Kind::Broker);
+    }
     let has = |keys: &[&str]| {
         text.lines().any(|line| {
             let word = line.trim_start().trim_start_matches('[').trim_start();
@@ -137,6 +153,7 @@ mod tests {
             ("a", " [ sink ]", Some(Kind::Bridge)),
             ("my-bridge.toml", "", Some(Kind::Bridge)),
             ("broker.toml", "[mqtt]\n[[listener]]", Some(Kind::Broker)),
+            ("mosquitto.conf", "connection a", Some(Kind::Broker)),
             ("a", "", None),
             ("a", "mqttx = 1", None),
         ] {

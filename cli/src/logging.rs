@@ -1,12 +1,10 @@
-//! Log output: to stderr, so that stdout stays for results.
-
-use std::io::IsTerminal;
+//! Log output: to stderr, so that stdout stays for results, unless the broker's configuration says otherwise.
 
 use clap::ValueEnum;
 use gaugeline_broker::{config::LogLevel, reload::SetLogLevel};
 use tracing_subscriber::{EnvFilter, fmt::format::FmtSpan, reload::Handle};
 
-use crate::failure::Failure;
+use crate::{failure::Failure, log_output};
 
 /// The options for log output, the same for every subcommand.
 #[derive(Debug, clap::Args)]
@@ -62,10 +60,11 @@ impl Arguments {
         let builder = tracing_subscriber::fmt()
             .with_env_filter(filter)
             .with_span_events(FmtSpan::NONE)
-            .with_writer(std::io::stderr);
+            .with_timer(log_output::Timestamp)
+            .with_writer(log_output::Output);
         let (installed, set): (_, SetLogLevel) = match self.log_format {
             Format::Text => {
-                let builder = builder.with_target(false).with_ansi(std::io::stderr().is_terminal());
+                let builder = builder.with_target(false).with_ansi(log_output::is_coloured());
                 let builder = builder.with_filter_reloading();
                 let handle = builder.reload_handle();
                 (builder.try_init(), Box::new(move |level| replace(&handle, level)))

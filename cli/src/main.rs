@@ -7,15 +7,20 @@ mod broker;
 mod check;
 mod client;
 mod clock;
+mod credentials;
 mod failure;
 mod files;
 mod files_open;
 mod health;
+mod import;
 mod init;
+mod log_output;
 mod logging;
+mod operate;
 mod output;
 mod passwd;
 mod pki;
+mod process;
 mod publish;
 mod random;
 mod secret;
@@ -46,7 +51,13 @@ enum Command {
     Broker(broker::Arguments),
     Bridge(bridge::Arguments),
     Check(check::Arguments),
+    Import(import::Arguments),
     Health(health::Arguments),
+    Credentials(credentials::Arguments),
+    Status(operate::StatusArguments),
+    Reload(operate::ReloadArguments),
+    Clients(operate::ClientsArguments),
+    Kick(operate::KickArguments),
     Passwd(passwd::Arguments),
     Acl(acl::Arguments),
     Pki(pki::Arguments),
@@ -66,7 +77,13 @@ fn main() -> ExitCode {
         Command::Bridge(arguments) => bridge::run(&arguments, &logging),
         Command::Init(arguments) => init::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
+        Command::Import(arguments) => import::run(&arguments),
         Command::Health(arguments) => health::run(&arguments),
+        Command::Credentials(arguments) => credentials::run(&arguments),
+        Command::Status(arguments) => operate::status(&arguments),
+        Command::Reload(arguments) => operate::reload(&arguments),
+        Command::Clients(arguments) => operate::clients(&arguments),
+        Command::Kick(arguments) => operate::kick(&arguments),
         Command::Passwd(arguments) => passwd::run(&arguments),
         Command::Acl(arguments) => match acl::run(&arguments) {
             Ok(false) => return ExitCode::FAILURE,

@@ -52,6 +52,21 @@ pub(crate) fn reload_on_hangup(reloader: ReloadHandle) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Catches SIGUSR1 and SIGUSR2, which would end the process otherwise. mosquitto saves its database at the one; here all that
+/// was acknowledged is on disk already. Must be called within the runtime.
+pub(crate) fn outlive_those_of_mosquitto() -> Result<(), Failure> {
+    let kinds = [("SIGUSR1", SignalKind::user_defined1()), ("SIGUSR2", SignalKind::user_defined2())];
+    for (name, kind) in kinds {
+        let mut signals = signal(kind).map_err(Failure::failed)?;
+        tokio::spawn(async move {
+            while signals.recv().await.is_some() {
+                tracing::info!("{name}: there is nothing to do");
+            }
+        });
+    }
+    Ok(())
+}
+
 /// Passes on the first signal and ends the process at the second.
 async fn watch_signals(mut interrupts: Signal, mut terminations: Signal, sender: watch::Sender<bool>) {
     next(&mut interrupts, &mut terminations).await;

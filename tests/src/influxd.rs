@@ -30,13 +30,30 @@ impl Influxd {
     /// # Panics
     /// If it does not come up.
     pub fn start() -> Option<Self> {
+        Self::start_with("")
+    }
+
+    /// Starts one with more keys in its section `[http]`. `None` if it is not installed.
+    ///
+    /// # Panics
+    /// If it does not come up.
+    pub fn start_with(http: &str) -> Option<Self> {
+        let mut influxd = Self::stopped(http)?;
+        influxd.run();
+        Some(influxd)
+    }
+
+    /// One that does not run yet, with more keys in its section `[http]`. `None` if it is not installed.
+    ///
+    /// # Panics
+    /// If its directory cannot be made.
+    pub fn stopped(http: &str) -> Option<Self> {
         let program = requirement::program("influxd")?;
         let directory = tempfile::tempdir().unwrap();
         let port = port::free();
-        fs::write(directory.path().join("influxd.conf"), configuration(directory.path(), port)).unwrap();
-        let mut influxd = Self { program, directory, port, process: None };
-        influxd.run();
-        Some(influxd)
+        let configuration = configuration(directory.path(), port) + http;
+        fs::write(directory.path().join("influxd.conf"), configuration).unwrap();
+        Some(Self { program, directory, port, process: None })
     }
 
     /// Starts it, again, on the same port with the same data, and waits until it answers.
@@ -115,6 +132,15 @@ impl Influxd {
         let body = format!("q={}", http::escape(&format!("CREATE DATABASE \"{name}\"")));
         let answer = http::post(self.port, "/query", &body).unwrap();
         assert_eq!(answer.status, 200, "{answer:?}");
+    }
+
+    /// What it answers to a query of a user.
+    ///
+    /// # Panics
+    /// If it does not answer.
+    pub fn query_as(&self, (user, password): (&str, &str), database: &str, query: &str) -> http::Answer {
+        let [user, password, query] = [user, password, query].map(http::escape);
+        http::get(self.port, &format!("/query?db={database}&u={user}&p={password}&q={query}")).unwrap()
     }
 
     /// The rows of the first series that a query returns; none if there is no such series or no such database.

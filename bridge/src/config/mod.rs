@@ -2,6 +2,7 @@
 //! and what was expected`; nothing is opened for writing and nothing is connected here.
 
 mod broker_url;
+mod own_metrics;
 mod raw;
 pub(crate) mod secret;
 mod sink;
@@ -20,6 +21,7 @@ use gaugeline_protocol::{ClientId, TopicFilter};
 use self::raw::{RawConfig, RawMqtt, RawRule, Source};
 pub use self::{
     broker_url::{BrokerUrl, BrokerUrlError},
+    own_metrics::OwnMetricsConfig,
     secret::SecretError,
     sink::{FileSinkConfig, InfluxApi, InfluxConfig, InfluxUrlError, Login, SinkConfig},
 };
@@ -46,6 +48,8 @@ pub struct Config {
     pub dead_letter: DeadLetterConfig,
     /// Bounds on memory.
     pub limits: LimitsConfig,
+    /// Where the numbers about gaugeline itself are written, if they are.
+    pub own_metrics: Option<OwnMetricsConfig>,
 }
 
 /// The connection to the broker.
@@ -171,14 +175,17 @@ impl Config {
         let batch = BatchConfig::default();
         let limits = LimitsConfig::default();
         let milliseconds = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+        let mqtt = mqtt(&source, raw.mqtt.into_inner())?;
+        let sink = sink::parse(&source, raw.sink)?;
         Ok(Self {
-            mqtt: mqtt(&source, raw.mqtt.into_inner())?,
+            own_metrics: own_metrics::parse(&source, raw.metrics, &sink, mqtt.client_id.as_str())?,
+            mqtt,
             rules: raw
                 .rule
                 .into_iter()
                 .map(|raw| rule(&source, raw.into_inner()))
                 .collect::<Result<_, _>>()?,
-            sink: sink::parse(&source, raw.sink)?,
+            sink,
             batch: BatchConfig {
                 lines: size(&source, "lines", raw.batch.lines, batch.lines, 1..=100_000)?,
                 // InfluxDB 3 takes 10 MiB in one request.

@@ -24,6 +24,7 @@ pub(super) struct RawConfig {
     pub(super) dead_letter: RawDeadLetter,
     #[serde(default)]
     pub(super) limits: RawLimits,
+    pub(super) metrics: Option<Spanned<RawMetrics>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -111,6 +112,17 @@ pub(super) struct RawLimits {
     pub(super) messages_in_flight: Option<Spanned<u64>>,
     pub(super) bytes_in_flight: Option<Spanned<u64>>,
     pub(super) packet_bytes: Option<Spanned<u64>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawMetrics {
+    pub(super) enabled: Option<bool>,
+    pub(super) database: Option<Spanned<String>>,
+    pub(super) bucket: Option<Spanned<String>>,
+    pub(super) interval_seconds: Option<Spanned<u64>>,
+    pub(super) broker_admin: Option<Spanned<String>>,
+    pub(super) instance: Option<String>,
 }
 
 /// The file being read: turns places into lines and names into paths.

@@ -57,6 +57,51 @@ fn sinks() {
 }
 
 #[test]
+fn own_metrics() {
+    let config = |text: &str| parse(&format!("[mqtt]\nurl = \"mqtt://h\"\n{text}"));
+    let one =
+        "[sink]\nkind = \"influx1\"\nurl = \"http://h\"\ndatabase = \"d\"\nretention_policy = \"year\"\n";
+    let two = "[sink]\nkind = \"influx2\"\nurl = \"http://h\"\norg = \"o\"\nbucket = \"b\"\ntoken_file = \"secrets/token\"\n";
+    assert!(config(one).unwrap().own_metrics.is_none());
+    assert!(config(&format!("{one}[metrics]\nenabled = false\n")).unwrap().own_metrics.is_none());
+    let own = config(&format!("{one}[metrics]\n")).unwrap().own_metrics.unwrap();
+    assert_eq!((own.interval, own.instance.as_str()), (Duration::from_secs(10), "gaugeline-bridge"));
+    assert_eq!(own.broker_admin.unwrap().as_str(), "http://127.0.0.1:9883/metrics");
+    let InfluxApi::V1 { database, retention_policy: None, .. } = own.influx.api else { panic!() };
+    assert_eq!(database, "gaugeline");
+    let own = config(&format!(
+        "{two}[metrics]\nbucket = \"own\"\ninterval_seconds = 1\nbroker_admin = \"off\"\ninstance = \"hall\"\n"
+    ));
+    let own = own.unwrap().own_metrics.unwrap();
+    assert_eq!((own.interval, own.instance.as_str()), (Duration::from_secs(1), "hall"));
+    assert!(own.broker_admin.is_none());
+    let InfluxApi::V2 { bucket, org, .. } = own.influx.api else { panic!() };
+    assert_eq!((bucket.as_str(), org.as_str()), ("own", "o"));
+    for (text, expected) in [
+        ("[metrics]\n".to_owned(), "bridge.toml:3: `[metrics]` needs InfluxDB as the sink"),
+        (format!("{one}[metrics]\nbucket = \"b\""), "bridge.toml:9: `bucket` is not for this kind of sink"),
+        (
+            format!("{two}[metrics]\ndatabase = \"b\""),
+            "bridge.toml:10: `database` is not for this kind of sink",
+        ),
+        (format!("{one}[metrics]\ndatabase = \"\""), "bridge.toml:9: `database` is empty"),
+        (
+            format!("{one}[metrics]\ninterval_seconds = 0"),
+            "bridge.toml:9: `interval_seconds` is 0, and 1 to 3600",
+        ),
+        (
+            format!("{one}[metrics]\nbroker_admin = \"127.0.0.1:9883\""),
+            "bridge.toml:9: `broker_admin` is `127.0.0.1:9883`",
+        ),
+        (format!("{one}[metrics]\nbroker_admin = \"https://h\""), "bridge.toml:9: `broker_admin` is"),
+        (format!("{one}[metrics]\ncolour = 1"), "bridge.toml:9: unknown field `colour`"),
+    ] {
+        let error = config(&text).unwrap_err();
+        assert!(error.starts_with(expected), "{text}\nfound:    {error}\nexpected: {expected}");
+    }
+}
+
+#[test]
 fn the_sample_is_valid() {
     let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join("../config/bridge.toml");
     let text = std::fs::read_to_string(sample).unwrap();
@@ -76,8 +121,13 @@ fn the_sample_is_valid() {
     };
     let (head, alternatives) = text.split_once("# Other sinks").unwrap();
     let head = head.split_once("\n[sink]").unwrap().0;
+    let metrics = alternatives.split("\n\n").find(|part| part.contains("#[metrics]")).unwrap();
     for alternative in alternatives.split("\n\n").filter(|part| part.contains("#[sink]")) {
-        let lines: Vec<String> = alternative.lines().map(uncomment).collect();
+        let mut lines: Vec<String> = alternative.lines().map(uncomment).collect();
+        // The sample's word for the database is that of InfluxDB 1 and 3.
+        let metrics =
+            metrics.lines().filter(|line| !alternative.contains("bucket") || !line.contains("bucket"));
+        lines.extend(metrics.map(uncomment));
         let text = format!("{head}\n{}\n", lines.join("\n"));
         Config::parse(&path, &text).unwrap_or_else(|error| panic!("{error}\n{text}"));
     }

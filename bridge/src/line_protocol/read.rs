@@ -1,5 +1,7 @@
 //! Looks into lines that [`super::Encoder`] wrote. No parser for lines of others.
 
+use std::ops::Range;
+
 use super::name::{self, NameKind};
 
 /// The time of a line.
@@ -12,29 +14,37 @@ pub(crate) fn timestamp(line: &[u8]) -> Option<i64> {
 /// Whether the line has this measurement and this field with a value of this type, as InfluxDB names types: `float`,
 /// `integer`, `string`, `boolean`.
 pub(crate) fn has_field(line: &[u8], measurement: &str, field: &str, kind: &str) -> bool {
+    let value = self::field(line, Some(measurement), field);
+    value.and_then(|value| line.get(value)).is_some_and(|value| value_of(value).1 == kind)
+}
+
+/// Where in the line the value of this field is, if the line has it and this measurement; without one, any.
+pub(crate) fn field(line: &[u8], measurement: Option<&str>, field: &str) -> Option<Range<usize>> {
     let mut wanted = Vec::new();
-    name::write(&mut wanted, measurement, NameKind::Measurement);
-    let Some(rest) = line.strip_prefix(wanted.as_slice()) else { return false };
-    if !matches!(rest.first(), Some(b',' | b' ')) {
-        return false;
+    if let Some(measurement) = measurement {
+        name::write(&mut wanted, measurement, NameKind::Measurement);
+        let rest = line.strip_prefix(wanted.as_slice())?;
+        if !matches!(rest.first(), Some(b',' | b' ')) {
+            return None;
+        }
+        wanted.clear();
     }
-    let Some(fields_at) = find_plain(rest, b' ') else { return false };
-    wanted.clear();
     name::write(&mut wanted, field, NameKind::Key);
-    let mut rest = rest.get(fields_at + 1..).unwrap_or_default();
-    while let Some(equals_at) = find_plain(rest, b'=') {
-        let key = rest.get(..equals_at).unwrap_or_default();
-        let value = rest.get(equals_at + 1..).unwrap_or_default();
-        let (value_bytes, found) = value_of(value);
-        if key == wanted {
-            return found == kind;
+    let mut at = find_plain(line, b' ')? + 1;
+    loop {
+        let rest = line.get(at..)?;
+        let equals_at = find_plain(rest, b'=')?;
+        let start = at + equals_at + 1;
+        let (value_bytes, _) = value_of(line.get(start..)?);
+        let end = start + value_bytes;
+        if rest.get(..equals_at)? == wanted {
+            return Some(start..end);
         }
-        match value.get(value_bytes..).and_then(<[u8]>::split_first) {
-            Some((b',', after)) => rest = after,
-            _ => return false,
+        match line.get(end)? {
+            b',' => at = end + 1,
+            _ => return None,
         }
     }
-    false
 }
 
 /// The first such byte that no backslash is before.

@@ -54,7 +54,7 @@ impl Mapper {
         out: &mut Vec<u8>,
     ) -> Result<(), Rejection> {
         if payload.is_empty() {
-            return Err(Rejection::new(Reason::EmptyPayload, "the payload is empty"));
+            return Err(Rejection::new(Reason::NoField, "the payload is empty"));
         }
         let payload = std::str::from_utf8(payload)
             .map_err(|error| Rejection::new(Reason::NotUtf8, format!("the payload is not text: {error}")))?;

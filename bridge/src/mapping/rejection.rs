@@ -8,8 +8,6 @@ use crate::line_protocol::LineError;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Reason {
-    /// The payload has no bytes: what clears a retained message.
-    EmptyPayload,
     /// The payload is not text.
     NotUtf8,
     /// The payload was expected to be JSON and is not.
@@ -39,7 +37,6 @@ pub enum Reason {
 impl Reason {
     /// Every reason.
     pub const ALL: &'static [Self] = &[
-        Self::EmptyPayload,
         Self::NotUtf8,
         Self::InvalidJson,
         Self::TooDeep,
@@ -57,7 +54,6 @@ impl Reason {
     /// The reason as a metric's label and as a word in the dead letter.
     pub const fn as_str(self) -> &'static str {
         match self {
-            Self::EmptyPayload => "empty_payload",
             Self::NotUtf8 => "not_utf8",
             Self::InvalidJson => "invalid_json",
             Self::TooDeep => "too_deep",

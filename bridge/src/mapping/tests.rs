@@ -56,7 +56,7 @@ fn scalar_payloads() {
     check(&rules, "sensors/d1/device", "1", "sensors,device=d1 device_field=1.0 99");
     check(&rules, "sensors/d1/gps", r#"{"lat":1.5,"lon":2}"#, "sensors,device=d1 gps_lat=1.5,gps_lon=2.0 99");
     check(&rules, "sensors/d1/axis", "[1,2]", "sensors,device=d1 axis_0=1.0,axis_1=2.0 99");
-    check_refused(&rules, "sensors/d1/t", b"", Reason::EmptyPayload);
+    check_refused(&rules, "sensors/d1/t", b"", Reason::NoField);
     check_refused(&rules, "sensors/d1/t", b"\xff\xfe", Reason::NotUtf8);
     check_refused(&rules, "sensors/d1/t", b"NaN", Reason::NotFinite);
     check_refused(&rules, "sensors/d1/t", b"1e400", Reason::NotFinite);

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use gaugeline_protocol::{
     QoS, ReasonCode, TopicFilter,
-    packet::{ConnAckProperties, RetainHandling, SubAck, SubscribeFilter},
+    packet::{ConnAckProperties, RetainHandling, SubAck, SubscribeFilter, UnsubAck},
 };
 use tracing::{info, warn};
 
@@ -26,6 +26,7 @@ impl Source {
         self.metrics.connected.set(1);
         if !session_present {
             self.carried.clear();
+            self.remembered.forget();
         }
         let (url, id) = (&self.config.url, &self.config.client_id);
         let session = if session_present { "resumed" } else { "new" };
@@ -43,7 +44,28 @@ impl Source {
         self.client
             .subscribe(self.config.topics.iter().map(filter).collect(), None)
             .map_err(|error| Failure::lasting("subscribe", format!("cannot subscribe: {error}")))?;
+        let removed = self.remembered.beyond(&self.config.topics);
+        self.remembered.add(&self.config.topics);
+        if !removed.is_empty() {
+            self.client
+                .unsubscribe(removed)
+                .map_err(|error| Failure::lasting("subscribe", format!("cannot unsubscribe: {error}")))?;
+        }
         Ok(())
+    }
+
+    /// The topics that the session had too much are gone.
+    pub(super) fn unsubscribed(&mut self, ack: &UnsubAck) {
+        let removed = self.remembered.beyond(&self.config.topics);
+        for (filter, reason) in removed.iter().zip(&ack.reasons) {
+            match reason.is_error() {
+                false => info!("unsubscribed from `{filter}`, which is not in `topics` any more"),
+                true => warn!("the broker keeps the subscription to `{filter}`: {reason}"),
+            }
+        }
+        if ack.reasons.iter().all(|reason| !reason.is_error()) {
+            self.remembered.replace(&self.config.topics);
+        }
     }
 
     pub(super) fn subscribed(&self, ack: &SubAck, now: Instant) {

@@ -10,6 +10,7 @@
 mod answer;
 mod carried;
 mod failure;
+mod remembered;
 mod stream;
 #[cfg(test)]
 mod tests;
@@ -34,6 +35,7 @@ use tokio::{
     sync::watch,
 };
 
+pub(crate) use self::remembered::Remembered;
 use self::{
     carried::Carried,
     failure::{Failure, broken},
@@ -105,6 +107,7 @@ pub(crate) struct Source {
     clock: ArrivalClock,
     owed: VecDeque<Owed>,
     carried: Carried,
+    remembered: Remembered,
     backoff: Backoff,
     online_since: Option<Instant>,
     limits: Limits,
@@ -128,6 +131,7 @@ impl Source {
         config: MqttConfig,
         limits: &LimitsConfig,
         pipeline: Pipeline,
+        remembered: Remembered,
         status: Arc<Status>,
         metrics: Metrics,
     ) -> Result<Self, TlsError> {
@@ -159,6 +163,7 @@ impl Source {
             clock: ArrivalClock::default(),
             owed: VecDeque::new(),
             carried: Carried::default(),
+            remembered,
             backoff: Backoff::unpredictable(RECONNECT_BASE, RECONNECT_MAX),
             online_since: None,
             unstamped: Once::new(),
@@ -318,7 +323,8 @@ impl Source {
             let packet = packet::decode(Version::V5, &frame, &self.limits)
                 .map_err(|error| broken(online, &self.client.handle_malformed(error)))?;
             match self.client.handle_packet(now, packet).map_err(|error| broken(online, &error))? {
-                None | Some(Event::Published { .. } | Event::Unsubscribed(_)) => {}
+                None | Some(Event::Published { .. }) => {}
+                Some(Event::Unsubscribed(ack)) => self.unsubscribed(&ack),
                 Some(Event::Message { publish, receipt }) => {
                     let broker_time = broker_time(&publish);
                     let received_nanoseconds = broker_time.unwrap_or_else(|| {

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use gaugeline_protocol::{
     PacketId, QoS,
     codec::{Frame, frame},
-    packet::{ConnAck, ConnAckProperties, Outgoing, RetainHandling, SubAck, Subscribe},
+    packet::{ConnAck, ConnAckProperties, Outgoing, RetainHandling, SubAck, Subscribe, UnsubAck},
 };
 use tokio::net::{TcpListener, TcpStream};
 
@@ -112,9 +112,13 @@ impl Rig {
 
     /// With more keys in `[mqtt]`, and more tables.
     async fn start_with(mqtt: &str, more: &str) -> Self {
+        Self::start_in(tempfile::tempdir().unwrap(), mqtt, more).await
+    }
+
+    /// With what an earlier bridge has left behind.
+    async fn start_in(directory: tempfile::TempDir, mqtt: &str, more: &str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address: SocketAddr = listener.local_addr().unwrap();
-        let directory = tempfile::tempdir().unwrap();
         let text = format!(
             "[mqtt]\nurl = \"mqtt://{address}\"\ntopics = [\"sensors/#\", \"plant/#\"]\n{mqtt}\n{more}\n\
              [[rule]]\ntopic = \"sensors/{{device}}/{{field}}\"\n"
@@ -124,13 +128,17 @@ impl Rig {
     }
 
     async fn problem(&self, expected: &str) {
+        self.problems(|problems| problems.iter().any(|problem| problem.contains(expected))).await;
+    }
+
+    async fn problems(&self, expected: impl Fn(&[String]) -> bool) {
         for _ in 0..POLLS {
-            if self.bridge.readiness().problems.iter().any(|problem| problem.contains(expected)) {
+            if expected(&self.bridge.readiness().problems) {
                 return;
             }
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        panic!("{expected}: {:?}", self.bridge.readiness());
+        panic!("{:?}", self.bridge.readiness());
     }
 
     /// Until the bridge has taken so many messages.
@@ -191,6 +199,84 @@ async fn acknowledged_when_written() {
     assert_eq!(broker.acknowledged().await, 4);
     let dead = crate::support::read_all(&rig.directory.path().join("dead-letter"), "jsonl");
     assert!(dead.contains("\"reason\":\"not_finite\""), "{dead}");
+}
+
+/// Whoever clears a retained message says nothing about a sensor.
+#[tokio::test]
+async fn messages_without_a_payload_are_skipped() {
+    let rig = Rig::start("").await;
+    let mut broker = Broker::accept(&rig.listener).await;
+    broker.log_in(false).await;
+    broker.subscribe(GRANTED).await;
+    broker.publish(1, false, "", None).await;
+    assert_eq!(broker.acknowledged().await, 1);
+    assert_eq!(rig.bridge.metrics().messages_skipped.get(), 1);
+    assert_eq!(crate::support::read_all(&rig.directory.path().join("dead-letter"), "jsonl"), "");
+    assert!(rig.lines().is_empty());
+}
+
+/// A session that outlived a change of `topics`.
+#[tokio::test]
+async fn topics_that_were_removed_are_unsubscribed() {
+    let directory = tempfile::tempdir().unwrap();
+    let state = directory.path().join("dead-letter");
+    std::fs::create_dir(&state).unwrap();
+    std::fs::write(state.join("subscriptions.json"), r#"["sensors/#", "old/#", "older"]"#).unwrap();
+    let rig = Rig::start_in(directory, "", "").await;
+    let mut broker = Broker::accept(&rig.listener).await;
+    broker.log_in(true).await;
+    broker.subscribe(GRANTED).await;
+    let unsubscribe = broker
+        .next(|frame| match packet::decode(Version::V5, frame, &Limits::default()).unwrap() {
+            Packet::Unsubscribe(unsubscribe) => unsubscribe,
+            other => panic!("{other:?}"),
+        })
+        .await;
+    let filters: Vec<&str> = unsubscribe.filters.iter().map(|filter| filter.as_str()).collect();
+    assert_eq!(filters, ["old/#", "older"]);
+    let file = rig.directory.path().join("dead-letter/subscriptions.json");
+    let remembered = || std::fs::read_to_string(&file).unwrap();
+    assert_eq!(
+        remembered(),
+        "[\"old/#\",\"older\",\"sensors/#\",\"plant/#\"]\n",
+        "until the broker has answered"
+    );
+    let ack = UnsubAck {
+        packet_id: unsubscribe.packet_id,
+        reasons: vec![ReasonCode::Success, ReasonCode::NoSubscriptionExisted],
+        reason_string: None,
+        user_properties: Vec::new(),
+    };
+    broker.send(|out| ack.encode(Version::V5, out).unwrap()).await;
+    broker.publish(1, false, "1", None).await;
+    assert_eq!(broker.acknowledged().await, 1);
+    assert_eq!(remembered(), "[\"sensors/#\",\"plant/#\"]\n");
+}
+
+/// Somebody waits for the bridge to be ready, and that is when messages can flow.
+#[tokio::test]
+async fn it_is_not_ready_before_the_sink_was_reached() {
+    let port = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let sink = format!("[sink]\nkind = \"influx1\"\nurl = \"http://{port}\"\ndatabase = \"d\"\n");
+    let rig = Rig::start(&sink).await;
+    let mut broker = Broker::accept(&rig.listener).await;
+    broker.log_in(false).await;
+    broker.subscribe(GRANTED).await;
+    rig.problems(
+        |problems| matches!(problems, [one] if one.starts_with("the sink has not been reached yet")),
+    )
+    .await;
+    let influxdb = TcpListener::bind(port).await.unwrap();
+    let answer = async {
+        let (mut stream, _) = influxdb.accept().await.unwrap();
+        let mut request = [0; 1024];
+        let length = stream.read(&mut request).await.unwrap();
+        assert!(request[..length].starts_with(b"GET /ping "));
+        stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await.unwrap();
+        stream
+    };
+    let (_stream, ()) = tokio::join!(answer, rig.problems(<[String]>::is_empty));
+    assert!(rig.bridge.readiness().is_ready());
 }
 
 #[tokio::test]

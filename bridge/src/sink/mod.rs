@@ -1,6 +1,7 @@
 //! Where lines go. A sink takes whole lines and says what became of them ([`verdict::Verdict`]); it never drops and
 //! never retries: that is decided in [`crate::delivery`].
 
+pub(crate) mod convert;
 mod file;
 mod influx;
 pub(crate) mod isolate;

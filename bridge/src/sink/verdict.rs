@@ -200,7 +200,7 @@ fn named_in(text: &str) -> Named {
 }
 
 /// `field type conflict: input field "v" on measurement "cpu" is type integer, already exists as type float`
-fn conflict_in(text: &str) -> Option<Named> {
+pub(super) fn conflict_in(text: &str) -> Option<Named> {
     let (_, rest) = text.split_once("field type conflict: input field ")?;
     let (field, rest) = unquote(rest)?;
     let (measurement, rest) = unquote(rest.strip_prefix(" on measurement ")?)?;

@@ -53,6 +53,18 @@ macro_rules! limits {
             }
         }
 
+        impl Limits {
+            /// The keys whose values are not their defaults.
+            pub(super) fn beside_defaults(&self) -> Vec<(&'static str, String)> {
+                let default = Self::default();
+                let mut found = Vec::new();
+                $(if self.$name != default.$name {
+                    found.push((stringify!($name), self.$name.to_string()));
+                })+
+                found
+            }
+        }
+
         #[cfg(test)]
         impl Limits {
             /// Every key with its default.
@@ -106,7 +118,7 @@ limits! {
     topic_alias_maximum: u16 = 32, 0..=65_535;
     /// The longest keep-alive, told to MQTT 5 clients that ask for more as Server Keep Alive. By default whatever a client
     /// asks for.
-    keep_alive_max_seconds: u16 = 65_535, 10..=65_535;
+    keep_alive_max_seconds: u16 = 65_535, 1..=65_535;
     /// The longest life of a session without a connection. 4294967295, the default, is for ever.
     session_expiry_max_seconds: u32 = 4_294_967_295, 0..=4_294_967_295;
     /// Passwords that are hashed at the same time. By default one for each two cores: the others serve those who are in.
@@ -141,6 +153,9 @@ limits! {
 }
 
 impl Limits {
+    /// The largest packet that there can be, in bytes.
+    pub(super) const PACKET_BYTES_MOST: usize = PACKET_BYTES_MOST as usize;
+
     /// The part that bounds password hashing.
     pub fn authenticator(&self) -> AuthenticatorLimits {
         AuthenticatorLimits { concurrent: self.password_checks, waiting: self.password_checks_waiting }

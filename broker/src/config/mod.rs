@@ -1,16 +1,19 @@
-//! The broker's configuration: plain data, read from one TOML file and checked before anything starts.
+//! The broker's configuration: plain data, read from a broker.toml or a mosquitto.conf and checked before anything starts.
 //!
-//! Unknown keys are refused. Paths are relative to the directory of the file. Every fault is told as
+//! Unknown keys are refused. Paths in broker.toml are relative to its directory. Every fault is told as
 //! `broker.toml:12: found ..., expected ...`. Nothing here opens a socket or parses the files that it names; it only sees to
 //! it that they are there.
 
 mod clients;
+mod format;
 mod limits;
 mod listener;
 mod logging;
+pub mod mosquitto;
 mod network;
 mod process;
 mod raw;
+mod write;
 
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
@@ -18,16 +21,20 @@ use std::{
     time::Duration,
 };
 
+pub use self::mosquitto::{Loaded, Overrides};
 pub use self::{
     clients::{ClientIds, ClientsConfig},
+    format::Format,
     limits::Limits,
     listener::{ListenerConfig, Protocol, WebSocketConfig},
     logging::{LogDestination, LogTimestamp, LoggingConfig, SyslogFacility},
     network::{EXPECTED_NETWORK, Network, NetworkError},
     process::{ProcessConfig, User},
+    write::to_toml,
 };
 pub use crate::router::Overflow;
 pub use crate::{
+    audit::AuditConfig,
     auth::{AclOptions, ClientIdRule, IdentitySource, RealmConfig, RealmId},
     file_error::FileError as ConfigError,
     net::tls::{Application, Ciphers, ClientCertificate, ReadableKey, TlsConfig, TlsVersions},
@@ -43,6 +50,10 @@ pub struct Config {
     pub realms: Vec<RealmConfig>,
     /// Where metrics and health are served. `None`: nowhere.
     pub admin: Option<SocketAddr>,
+    /// What whoever uses the admin server beyond metrics and health has to show. `None`: nobody may.
+    pub admin_token_file: Option<PathBuf>,
+    /// Where logins, refusals and what operators do is written down. `None`: nowhere.
+    pub audit: Option<AuditConfig>,
     /// What is worth a log line. Default: info.
     pub log: LogLevel,
     /// Where clients connect; at least one.
@@ -128,7 +139,7 @@ pub enum Persistence {
 }
 
 /// The least important lines that are logged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LogLevel {
     /// None are.
@@ -167,6 +178,8 @@ impl Config {
         Self {
             realms: vec![RealmConfig { allow_anonymous: true, ..RealmConfig::default() }],
             admin: None,
+            admin_token_file: None,
+            audit: None,
             log: LogLevel::Info,
             listeners,
             limits: Limits::default(),
@@ -187,22 +200,40 @@ impl Config {
     pub fn watched(&self) -> Vec<PathBuf> {
         let rules = self.realms.iter().flat_map(|realm| [&realm.password_file, &realm.acl_file]);
         let tls = self.listeners.iter().filter_map(|listener| listener.tls.as_ref());
-        let all = self.files.iter().chain(rules.flatten()).cloned();
+        let own = self.files.iter().chain(&self.admin_token_file);
+        let all = own.chain(rules.flatten()).cloned();
         let mut all = all.chain(tls.flat_map(TlsConfig::paths).map(Path::to_owned)).collect::<Vec<_>>();
         all.sort();
         all.dedup();
         all
     }
 
-    /// Reads, parses and checks a file, and that the files that it names can be read.
+    /// Reads, parses and checks a broker.toml or a mosquitto.conf, and that the files that it names can be read.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        let text = std::fs::read_to_string(path).map_err(|error| ConfigError::unreadable(path, &error))?;
-        Self::parse(path, &text)
+        load(path, &Overrides::default()).map(|loaded| loaded.config)
     }
 
-    /// As [`Self::load`], with the text given.
+    /// A broker.toml with this text.
     pub fn parse(path: &Path, text: &str) -> Result<Self, ConfigError> {
         raw::parse(&raw::Source { path, text })
+    }
+}
+
+/// Reads and checks a broker.toml or a mosquitto.conf, with what has another effect in it than it says.
+///
+/// # Errors
+/// The first mistake, with its line.
+pub fn load(path: &Path, overrides: &Overrides) -> Result<Loaded, ConfigError> {
+    let content = std::fs::read(path).map_err(|error| ConfigError::unreadable(path, &error))?;
+    match Format::detect(path, &content) {
+        Format::Mosquitto => mosquitto::parse(path, &content, overrides),
+        Format::Toml => {
+            let text = String::from_utf8(content)
+                .map_err(|_| ConfigError::whole(path, "bytes that are not UTF-8", "text in UTF-8"))?;
+            let mut config = Config::parse(path, &text)?;
+            overrides.apply(&mut config);
+            Ok(Loaded { config, warnings: Vec::new(), format: Format::Toml })
+        }
     }
 }
 

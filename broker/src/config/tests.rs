@@ -6,8 +6,12 @@ use crate::auth::Access;
 /// A directory with the files that configurations name.
 fn directory() -> tempfile::TempDir {
     let directory = tempfile::tempdir().unwrap();
-    fs::create_dir(directory.path().join("pki")).unwrap();
-    for name in ["passwd", "acl", "pki/server.crt", "pki/server.key", "pki/ca.crt", "pki/crl.pem"] {
+    for name in ["pki", "secrets"] {
+        fs::create_dir(directory.path().join(name)).unwrap();
+    }
+    for name in
+        ["passwd", "acl", "pki/server.crt", "pki/server.key", "pki/ca.crt", "pki/crl.pem", "secrets/admin"]
+    {
         fs::write(directory.path().join(name), "").unwrap();
     }
     directory
@@ -50,6 +54,8 @@ fn the_sample_has_every_key_with_its_default() {
             ..realm_default()
         }],
         admin: Some(ADMIN_DEFAULT),
+        admin_token_file: Some(path("secrets/admin")),
+        audit: None,
         log: LogLevel::Info,
         listeners: vec![
             ListenerConfig { tls: Some(tls), ..ListenerConfig::new("0.0.0.0:8883".parse().unwrap()) },
@@ -449,6 +455,20 @@ fn every_limit_accepts_its_default_and_refuses_what_is_out_of_range() {
             assert!(load(&directory, &text(wrong)).is_err(), "{key} {wrong}");
         }
     }
+}
+
+#[test]
+fn the_audit_log_has_bounds() {
+    let audit = |lines: &str| format!("{PLAIN}[audit]\nfile = \"audit.jsonl\"\n{lines}");
+    let directory = directory();
+    let config = load(&directory, &audit("file_bytes = 4096\nfiles = 0")).unwrap();
+    let expected = AuditConfig { file: directory.path().join("audit.jsonl"), file_bytes: 4096, files: 0 };
+    assert_eq!(config.audit, Some(expected));
+    check_errors([
+        (audit("file_bytes = 1"), "broker.toml:5: found 1, expected at least 4096"),
+        (audit("files = 1001"), "broker.toml:5: found 1001, expected at most 1000"),
+        (format!("{PLAIN}[audit]\n"), "broker.toml:3: found no key `file`"),
+    ]);
 }
 
 #[test]

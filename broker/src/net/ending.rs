@@ -58,27 +58,30 @@ impl Connection {
     fn report(&self, ending: &Ending) {
         let metrics = &self.hub.metrics.connections_closed;
         metrics.inc(close_reason(ending));
-        if !self.settings.connection_messages && !matches!(ending, Ending::Violated(_)) {
-            return;
-        }
         match ending {
-            Ending::Disconnected { .. } => log::disconnected(&self.identity, format_args!("by the client")),
+            Ending::Disconnected { .. } => {
+                log::disconnected(&self.hub.audit, &self.identity, format_args!("by the client"))
+            }
             Ending::Lost(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
                 log::disconnected(
+                    &self.hub.audit,
                     &self.identity,
                     format_args!("the connection was closed without DISCONNECT"),
                 );
             }
             Ending::Lost(error) => {
-                log::disconnected(&self.identity, format_args!("connection lost: {error}"))
+                log::disconnected(&self.hub.audit, &self.identity, format_args!("connection lost: {error}"))
             }
             Ending::Violated(violation) => {
                 log::refused(
+                    &self.hub.audit,
                     &self.identity,
                     format_args!("the connection: {violation} ({})", violation.reason()),
                 );
             }
-            Ending::Vacated(reason) => log::disconnected(&self.identity, format_args!("{reason}")),
+            Ending::Vacated(reason) => {
+                log::disconnected(&self.hub.audit, &self.identity, format_args!("{reason}"))
+            }
         }
     }
 

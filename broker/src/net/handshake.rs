@@ -131,7 +131,7 @@ fn too_slow(limit: Duration) -> Refused {
 
 fn refuse(hub: &Hub, client: Option<&str>, user: Option<&str>, address: SocketAddr, refused: &Refused) {
     hub.metrics.connections_refused.inc(refused.counted);
-    log::not_admitted(client, user, address, format_args!("{}", refused.detail));
+    log::not_admitted(&hub.audit, client, user, address, format_args!("{}", refused.detail));
 }
 
 async fn answer_refusal(stream: Stream, refused: &Refused) {
@@ -323,7 +323,8 @@ async fn admit(
     let identity = Identity { realm, user, client_id, address };
     let seat = Seat::of(realm, identity.user.clone())
         .with_certificate(certificate, names_user)
-        .on_terms(Arc::clone(&listener.superseded));
+        .on_terms(Arc::clone(&listener.superseded))
+        .from_address(address, clock::wall_nanoseconds());
     let seat = Arc::new(seat);
     let found = match hub.registry.claim(&identity.client_id, &seat) {
         Claim::Free => None,
@@ -430,9 +431,7 @@ fn enter(
         // Of the session alone nothing is lost that SUBACK or PUBACK does not wait for.
         opened_at = if will.is_some() { opened } else { opened_at };
     }
-    if settings.connection_messages {
-        log::connected(&identity, session.version(), present);
-    }
+    log::connected(&hub.audit, &identity, session.version(), present);
     let arrival = Arrival {
         stream,
         identity,

@@ -165,7 +165,11 @@ impl Connection {
         let client = self.identity.client_id.as_str();
         self.hub.metrics.count_drops(DropReason::AclWrite, Some(client), Some(&topic.topic), 1);
         if fresh {
-            log::refused(&self.identity, format_args!("publish: it may not write {}", topic.topic));
+            log::refused(
+                &self.hub.audit,
+                &self.identity,
+                format_args!("publish: it may not write {}", topic.topic),
+            );
         }
         self.acknowledge(publish, ReasonCode::NotAuthorized, 0);
     }
@@ -195,6 +199,7 @@ impl Connection {
         let kept = self.hub.retain(&topic.topic, message);
         if kept.is_err() {
             log::refused(
+                &self.hub.audit,
                 &self.identity,
                 format_args!(
                     "retained message on {}: the limit of retained messages is reached",
@@ -287,6 +292,7 @@ impl Connection {
             self.acknowledge(publish, ReasonCode::QuotaExceeded, not_before);
         } else if self.refused_until.is_none() {
             log::refused(
+                &self.hub.audit,
                 &self.identity,
                 format_args!("publish on {}: the queue of a session that gets it is full", run.topic.topic),
             );
@@ -326,6 +332,7 @@ impl Connection {
         if !self.hub.access.load().may_subscribe(&self.identity, &filter) {
             self.hub.metrics.subscribes_denied.inc();
             log::refused(
+                &self.hub.audit,
                 &self.identity,
                 format_args!("subscribe: it may read nothing that matches {filter}"),
             );
@@ -334,6 +341,7 @@ impl Connection {
         let existed = self.session.subscriptions().contains(&filter);
         if !existed && self.session.subscriptions().len() >= self.settings.limits.subscriptions_per_session {
             log::refused(
+                &self.hub.audit,
                 &self.identity,
                 format_args!("subscribe to {filter}: the limit of subscriptions_per_session is reached"),
             );

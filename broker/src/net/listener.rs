@@ -79,7 +79,7 @@ impl Listener {
         let terms = self.terms.load_full();
         if let Err(too_fast) = hub.arrivals.from_address(address.ip(), clock::now()) {
             hub.metrics.connections_refused.inc(RefusalReason::TooFast);
-            return log::not_admitted(None, None, address, format_args!("{too_fast}"));
+            return log::not_admitted(&hub.audit, None, None, address, format_args!("{too_fast}"));
         }
         let entrance = match terms.enter(address.ip()).and_then(|place| doorman.enter(address.ip(), place)) {
             Ok(entrance) => entrance,
@@ -107,7 +107,7 @@ impl Listener {
         let (logged, last) = self.terms.load().logs_refusal(clock::now());
         if logged {
             let more = if last { "; others on this listener are only counted for a while" } else { "" };
-            log::not_admitted(None, None, address, format_args!("{detail}{more}"));
+            log::not_admitted(&hub.audit, None, None, address, format_args!("{detail}{more}"));
         }
     }
 }

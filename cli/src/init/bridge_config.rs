@@ -2,7 +2,11 @@
 
 use gaugeline_bridge::config::{BrokerUrl, InfluxApi, InfluxConfig};
 
-use super::templates;
+use super::{
+    influxdb::{BRIDGE_USER, METRICS_DATABASE, Prepared, Version, secrets},
+    report::Report,
+    templates,
+};
 use crate::failure::Failure;
 
 /// Where a new `bridge.toml` sends the bridge. A file that is there is the user's and not changed.
@@ -12,6 +16,9 @@ pub(crate) struct Arguments {
     /// Where the bridge finds the broker; mqtts://localhost:8883 unless given
     #[arg(long, value_name = "URL", help_heading = "What a new bridge.toml says")]
     bridge_url: Option<BrokerUrl>,
+    /// Where the bridge reads the broker's /metrics (with --influxdb); http://127.0.0.1:9883 unless given
+    #[arg(long, value_name = "URL", requires = "influxdb", help_heading = "What a new bridge.toml says")]
+    broker_admin: Option<String>,
     /// Write to the InfluxDB 1 at this address, instead of to files
     #[arg(long, value_name = "URL", requires = "db", help_heading = "What a new bridge.toml says")]
     influx: Option<String>,
@@ -26,8 +33,8 @@ const SINK_HEADER: &str = "\n[sink]\n";
 const PARAGRAPH_END: &str = "\n\n";
 
 impl Arguments {
-    /// The file.
-    pub(super) fn text(&self) -> Result<String, Failure> {
+    /// The file, for a server that is ready if there is one.
+    pub(super) fn text(&self, prepared: Option<&Prepared>) -> Result<String, Failure> {
         let mut text = templates::BRIDGE_TOML.to_owned();
         if let Some(url) = &self.bridge_url {
             if !url.tls {
@@ -46,7 +53,91 @@ impl Arguments {
             );
             text = replaced(&text, SINK_HEADER, PARAGRAPH_END, &sink)?;
         }
+        if let Some(prepared) = prepared {
+            let sink = format!("{SINK_HEADER}{}{PARAGRAPH_END}", sink(prepared));
+            text = replaced(&text, SINK_HEADER, PARAGRAPH_END, &sink)?;
+            text.push_str(&self.metrics(prepared));
+        }
         Ok(text)
+    }
+
+    /// `[metrics]` for a server that is ready.
+    fn metrics(&self, prepared: &Prepared) -> String {
+        let key = if prepared.version == Version::Two { "bucket" } else { "database" };
+        let mut text = format!("\n[metrics]\n{key} = {}\n", quoted(METRICS_DATABASE));
+        if let Some(url) = &self.broker_admin {
+            text.push_str(&format!("broker_admin = {}\n", quoted(url)));
+        }
+        text
+    }
+}
+
+/// The keys of `[sink]` for a server that is ready.
+fn sink(prepared: &Prepared) -> String {
+    let database = ("database", quoted(&prepared.database));
+    let bucket = ("bucket", quoted(&prepared.database));
+    let token = ("token_file", quoted(secrets::BRIDGE_TOKEN));
+    let mut keys = vec![("url", quoted(prepared.url.as_str().trim_end_matches('/')))];
+    let kind = match (prepared.version, prepared.is_locked) {
+        (Version::One, true) => {
+            let password_file = ("password_file", quoted(secrets::BRIDGE_PASSWORD));
+            // The bridge's user may write, and create nothing.
+            let create = ("create_database", "false".to_owned());
+            keys.extend([database, create, ("user", quoted(BRIDGE_USER)), password_file]);
+            "influx1"
+        }
+        (Version::One, false) => {
+            keys.push(database);
+            "influx1"
+        }
+        (Version::Two, _) => {
+            keys.extend([("org", quoted(&prepared.organization)), bucket, token]);
+            "influx2"
+        }
+        (Version::Three, true) => {
+            keys.extend([database, token]);
+            "influx3"
+        }
+        (Version::Three, false) => {
+            keys.push(database);
+            "influx3"
+        }
+    };
+    if let Some(ca) = &prepared.ca {
+        // The file is read from another place.
+        let path = std::path::absolute(ca).unwrap_or_else(|_| ca.clone());
+        keys.push(("ca", quoted(&path.display().to_string())));
+    }
+    let lines = keys.into_iter().map(|(key, value)| format!("{key} = {value}"));
+    std::iter::once(format!("kind = {}", quoted(kind))).chain(lines).collect::<Vec<_>>().join("\n")
+}
+
+/// Says where a `bridge.toml` that is there does not fit the server that was just made ready. It stays as it is.
+pub(super) fn compare(report: &mut Report, name: &str, wanted: &str, prepared: &Prepared) {
+    let path = report.directory().join(name);
+    if prepared.is_ready
+        && let Err(error) = gaugeline_bridge::Config::load(&path)
+    {
+        report.warn(format!("the bridge cannot use {name} as it is: {error}"));
+    }
+    let Ok(found) = std::fs::read_to_string(&path) else { return };
+    let part = |text: &str, key: &str| -> Option<toml::Value> {
+        let table: toml::Table = toml::from_str(text).ok()?;
+        table.get("sink")?.get(key).cloned()
+    };
+    let keys = ["kind", "url", "org", "bucket", "database", "user", "password_file", "token_file"];
+    let differing = keys.into_iter().filter(|key| {
+        let (found, wanted) = (part(&found, key), part(wanted, key));
+        wanted.is_some() && found != wanted
+    });
+    let differing: Vec<_> = differing.collect();
+    if !differing.is_empty() {
+        report.warn(format!(
+            "{name} was there and is left as it is, but its [sink] is not the server that was prepared ({} differ). For \
+             that server it would be\n\n[sink]\n{}\n",
+            differing.join(", "),
+            sink(prepared)
+        ));
     }
 }
 
@@ -87,6 +178,9 @@ mod tests {
     struct Line {
         #[command(flatten)]
         arguments: Arguments,
+        // Some options go with these.
+        #[command(flatten)]
+        influxdb: init::influxdb::Arguments,
     }
 
     fn arguments(words: &[&str]) -> Result<Arguments, String> {
@@ -95,13 +189,13 @@ mod tests {
     }
 
     fn text(words: &[&str]) -> Result<String, String> {
-        arguments(words)?.text().map_err(|failure| failure.to_string())
+        arguments(words)?.text(None).map_err(|failure| failure.to_string())
     }
 
     /// What the bridge reads in a new directory.
     fn config(words: &[&str]) -> gaugeline_bridge::Config {
         let directory = tempfile::tempdir().unwrap();
-        init::create(directory.path(), &[], &arguments(words).unwrap()).unwrap();
+        init::create(directory.path(), &[], &arguments(words).unwrap(), &Default::default()).unwrap();
         gaugeline_bridge::Config::load(&directory.path().join(init::BRIDGE_CONFIG)).unwrap()
     }
 
@@ -139,6 +233,27 @@ mod tests {
         let influx = text(&["--influx", "http://a", "--db", "b"]).unwrap();
         let removed: Vec<_> = templates::BRIDGE_TOML.lines().filter(|line| !influx.contains(line)).collect();
         assert_eq!(removed.len(), 4, "the sink's own lines: {removed:?}");
+    }
+
+    #[test]
+    fn the_numbers_of_gaugeline_go_to_the_server_that_was_prepared() {
+        for (version, expected) in [
+            ("1", "\n[metrics]\ndatabase = \"gaugeline\"\nbroker_admin = \"http://broker:9883\"\n"),
+            ("2", "\n[metrics]\nbucket = \"gaugeline\"\nbroker_admin = \"http://broker:9883\"\n"),
+        ] {
+            let directory = tempfile::tempdir().unwrap();
+            let words = ["--influxdb", "http://a", "--influxdb-version", version, "--files-only"];
+            let line =
+                Line::try_parse_from(["init", "--broker-admin", "http://broker:9883"].iter().chain(&words));
+            let line = line.unwrap();
+            init::create(directory.path(), &[], &line.arguments, &line.influxdb).unwrap();
+            let path = directory.path().join(init::BRIDGE_CONFIG);
+            let text = std::fs::read_to_string(&path).unwrap();
+            assert!(text.ends_with(expected), "{text}");
+            std::fs::write(directory.path().join(secrets::BRIDGE_TOKEN), "token").unwrap();
+            let own = gaugeline_bridge::Config::load(&path).unwrap().own_metrics.unwrap();
+            assert_eq!(own.broker_admin.unwrap().as_str(), "http://broker:9883/metrics");
+        }
     }
 
     #[test]

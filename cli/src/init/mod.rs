@@ -5,6 +5,7 @@
 
 mod accounts;
 mod bridge_config;
+mod influxdb;
 mod pki;
 mod report;
 mod templates;
@@ -13,11 +14,13 @@ mod tests;
 
 use std::path::{Path, PathBuf};
 
-pub(crate) use accounts::{SENSOR, VIEWER, secret_file};
+pub(crate) use accounts::{BRIDGE, SENSOR, VIEWER, secret_file};
+pub(crate) use influxdb::secrets;
 pub(crate) use pki::{
     CA_CERTIFICATE, CA_KEY, CLOCK_SKEW, HostName, SERVER_CERTIFICATE, SERVER_DAYS, SERVER_KEY, serial_number,
     server_parameters,
 };
+use report::Outcome;
 pub(crate) use report::Report;
 
 use crate::{clock, failure::Failure, files, output::say};
@@ -35,12 +38,13 @@ const PKI_MODE: u32 = 0o755;
 const EXAMPLES: &str = "\
 Examples:
   gaugeline init /srv/gaugeline --name mqtt.example.org,192.0.2.7
-  gaugeline init /srv/gaugeline --influx http://127.0.0.1:8086 --db telemetry
+  gaugeline init /srv/gaugeline --influxdb http://127.0.0.1:8086 --retention 90d
   gaugeline broker -c /srv/gaugeline/broker.toml
 
 Creates broker.toml, bridge.toml, passwd, acl, a private certificate authority with the broker's certificate
-(pki/), and the passwords of the users bridge, sensor and viewer (secrets/). A file that exists is kept as it
-is: running it again completes what is missing.";
+(pki/), and the passwords of the users bridge, sensor and viewer (secrets/). With --influxdb it also prepares that \
+server: database, users or tokens for the bridge and for Grafana. What exists is kept as it is: running it again \
+completes what is missing.";
 
 /// Create a data directory: configuration, certificates, users
 #[derive(Debug, clap::Args)]
@@ -56,13 +60,19 @@ pub(crate) struct Arguments {
     names: Vec<HostName>,
     #[command(flatten)]
     bridge: bridge_config::Arguments,
+    #[command(flatten)]
+    influxdb: influxdb::Arguments,
 }
 
 /// Runs the subcommand.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let report = create(&arguments.directory, &arguments.names, &arguments.bridge)?;
+    let report = create(&arguments.directory, &arguments.names, &arguments.bridge, &arguments.influxdb)?;
     let directory = arguments.directory.display();
+    let nothing_new = report.changed_nothing();
     say(report);
+    if nothing_new {
+        say("Nothing was changed: everything was there before.");
+    }
     say(format_args!(
         "Ready. Start the broker and the bridge with\n  gaugeline up {directory}\n\
          or each by itself with\n  gaugeline broker -c {directory}/{BROKER_CONFIG}\n  \
@@ -73,15 +83,17 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
 
 /// Creates what is missing in a data directory. `names` are added to those that every machine has.
 pub(crate) fn complete(directory: &Path, names: &[HostName]) -> Result<Report, Failure> {
-    create(directory, names, &bridge_config::Arguments::default())
+    create(directory, names, &bridge_config::Arguments::default(), &influxdb::Arguments::default())
 }
 
 fn create(
     directory: &Path,
     names: &[HostName],
     bridge: &bridge_config::Arguments,
+    influxdb: &influxdb::Arguments,
 ) -> Result<Report, Failure> {
-    let bridge_toml = bridge.text()?;
+    // Wrong arguments are told before anything is made.
+    bridge.text(None)?;
     for (path, mode) in [("pki", PKI_MODE), ("secrets", SECRETS_MODE)] {
         let path = directory.join(path);
         files::create_directory(&path, mode)
@@ -89,11 +101,17 @@ fn create(
     }
     let mut report = Report::new(directory);
     accounts::complete(&mut report)?;
+    accounts::complete_admin_token(&mut report)?;
     let required = required_names(names);
     pki::complete(&mut report, &certificate_names(&required), &required, clock::time_of_day())?;
     report.create("acl", files::PUBLIC, templates::ACL.as_bytes())?;
     report.create(BROKER_CONFIG, files::PUBLIC, templates::BROKER_TOML.as_bytes())?;
-    report.create(BRIDGE_CONFIG, files::PUBLIC, bridge_toml.as_bytes())?;
+    let prepared = influxdb.prepare(&mut report)?;
+    let bridge_toml = bridge.text(prepared.as_ref())?;
+    let outcome = report.create(BRIDGE_CONFIG, files::PUBLIC, bridge_toml.as_bytes())?;
+    if let (Outcome::Kept, Some(prepared)) = (outcome, &prepared) {
+        bridge_config::compare(&mut report, BRIDGE_CONFIG, &bridge_toml, prepared);
+    }
     Ok(report)
 }
 

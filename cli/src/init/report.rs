@@ -12,6 +12,8 @@ use crate::{failure::Failure, files};
 pub(crate) struct Report {
     directory: PathBuf,
     files: Vec<(PathBuf, Outcome)>,
+    /// What was to be there on a server, in words.
+    server: Vec<(String, Outcome)>,
     /// What the user should know or do, one sentence each.
     warnings: Vec<String>,
 }
@@ -25,10 +27,19 @@ pub(crate) enum Outcome {
     Kept,
 }
 
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Created => "created",
+            Self::Kept => "kept   ",
+        })
+    }
+}
+
 impl Report {
     /// An empty report for a data directory.
     pub(super) fn new(directory: &Path) -> Self {
-        Self { directory: directory.to_owned(), files: Vec::new(), warnings: Vec::new() }
+        Self { directory: directory.to_owned(), files: Vec::new(), server: Vec::new(), warnings: Vec::new() }
     }
 
     /// The data directory.
@@ -56,6 +67,17 @@ impl Report {
         }
     }
 
+    /// Notes something that is on a server now.
+    pub(super) fn prepared(&mut self, outcome: Outcome, what: String) {
+        self.server.push((what, outcome));
+    }
+
+    /// Whether everything was there before.
+    pub(super) fn changed_nothing(&self) -> bool {
+        let files = self.files.iter().map(|(_, outcome)| outcome);
+        files.chain(self.server.iter().map(|(_, outcome)| outcome)).all(|outcome| *outcome == Outcome::Kept)
+    }
+
     /// Notes something that the user should know.
     pub(super) fn warn(&mut self, warning: String) {
         self.warnings.push(warning);
@@ -75,11 +97,10 @@ impl Report {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (path, outcome) in &self.files {
-            let word = match outcome {
-                Outcome::Created => "created",
-                Outcome::Kept => "kept   ",
-            };
-            writeln!(f, "  {word}  {}", path.display())?;
+            writeln!(f, "  {outcome}  {}", path.display())?;
+        }
+        for (what, outcome) in &self.server {
+            writeln!(f, "  {outcome}  InfluxDB: {what}")?;
         }
         for warning in &self.warnings {
             writeln!(f, "  note     {warning}")?;

@@ -9,6 +9,7 @@ mod ports;
 mod reading;
 
 use std::{
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
     path::{Path, PathBuf, absolute},
     sync::Arc,
     time::Duration,
@@ -23,6 +24,7 @@ use gaugeline_broker::{
     admin::AdminError,
     config::{Config as BrokerConfig, ListenerConfig},
 };
+use reqwest::Url;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 use crate::{
@@ -91,6 +93,8 @@ pub(crate) fn run(arguments: &Arguments, logging: &logging::Arguments) -> Result
         BridgeConfig::load(&directory.join(BRIDGE_CONFIG)).map_err(Failure::configuration)?;
     if let Some(sink) = destination.sink()? {
         bridge_config.sink = sink;
+        // They belong to the server that the file names.
+        bridge_config.own_metrics = None;
     }
     let set_log_level = logging.install(broker_config.log.as_str())?;
     files_open::raise_limit();
@@ -123,6 +127,10 @@ async fn serve(
         && let Some(bound) = tls_listener(&broker)
     {
         bridge_config.mqtt.url.port = bound.address.port();
+    }
+    if let Some(own_metrics) = &mut bridge_config.own_metrics {
+        // The broker's are those of this process, wherever it serves them.
+        own_metrics.broker_admin = broker.admin_address().and_then(own_metrics_url);
     }
     let data = describe(&bridge_config.sink);
     let consumer = bridge_config.mqtt.client_id.clone();
@@ -196,6 +204,16 @@ async fn watch(monitor: &Monitor, bridge: &Bridge, demo: Option<&Demo>) {
         () = monitor.watch(bridge) => {}
         () = progress => {}
     }
+}
+
+/// Where a broker of this machine serves its metrics.
+fn own_metrics_url(admin: SocketAddr) -> Option<Url> {
+    let address = match admin.ip().is_unspecified() {
+        true if admin.is_ipv6() => SocketAddr::new(Ipv6Addr::LOCALHOST.into(), admin.port()),
+        true => SocketAddr::new(Ipv4Addr::LOCALHOST.into(), admin.port()),
+        false => admin,
+    };
+    Url::parse(&format!("http://{address}/metrics")).ok()
 }
 
 /// The listener that the sensors of this machine use.

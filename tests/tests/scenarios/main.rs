@@ -16,5 +16,7 @@ mod init;
 mod load;
 mod mosquitto_files;
 mod outage;
+mod prepare;
 mod refusals;
+mod reload;
 mod websocket;

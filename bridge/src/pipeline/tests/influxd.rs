@@ -139,6 +139,37 @@ async fn conflicts_cost_no_neighbours() {
     assert_eq!(rig.delivery.metrics.dead_letters(Reason::Refused), 15);
 }
 
+/// A number that is said in another type is a number still; what would lose something is dead.
+#[tokio::test]
+async fn values_take_the_type_that_their_field_has() {
+    let Some(influxd) = Influxd::start() else { return };
+    influxd.query("", "CREATE DATABASE telemetry").await;
+    let mut rig = Rig::with_batches_of(&SinkConfig::Influx(v1(&influxd.url())), 300);
+    // Somebody else's integers and booleans, and our floats.
+    let others = format!("sensors,device=d1 count=1i,other=1i,open=true {}\n", rig.received);
+    assert_eq!(rig.delivery.sink.write(others.into()).await, crate::sink::verdict::Verdict::Written);
+    rig.accept("sensors/d1", r#"{"t": 21.5}"#);
+    rig.finish().await;
+    rig.accept("sensors/d1", r#"{"count": 2, "other": 3, "open": "false", "t": "22.5"}"#);
+    rig.accept("sensors/d1", r#"{"count": 2.5}"#);
+    rig.accept("sensors/d1", r#"{"t": "unavailable"}"#);
+    rig.accept("sensors/d1", r#"{"t": 23.5, "count": 4}"#);
+    rig.finish().await;
+    let rows = influxd.rows("telemetry", "SELECT count, other, open, t FROM sensors").await;
+    let expected = [
+        json!([1, 1, true, null]),
+        json!([null, null, null, 21.5]),
+        json!([2, 3, false, 22.5]),
+        json!([4, null, null, 23.5]),
+    ];
+    assert_eq!(rows.into_iter().map(serde_json::Value::from).collect::<Vec<_>>(), expected);
+    assert_eq!(
+        rig.dead(),
+        [("sensors/d1".to_owned(), "refused".to_owned()), ("sensors/d1".to_owned(), "refused".to_owned())]
+    );
+    assert_eq!(rig.delivery.metrics.lines_written(), 3);
+}
+
 /// 1.x loses points that are not at fault when a batch reaches a limit; they are written all the same.
 #[tokio::test]
 async fn limits_cost_no_neighbours() {

@@ -194,6 +194,23 @@ impl Ciphers {
         SUITES_1_3.iter().map(|(_, name)| *name).chain(SUITES_1_2.iter().map(|named| named.openssl))
     }
 
+    /// The names of those that were chosen, the preferred first, for [`Self::from_names`].
+    pub fn chosen(&self) -> impl Iterator<Item = &'static str> {
+        let of_1_2 = self.v1_2.iter().flatten().filter_map(|suite| {
+            SUITES_1_2.iter().find(|named| named.suite == *suite).map(|named| named.openssl)
+        });
+        let of_1_3 =
+            self.v1_3.iter().flatten().filter_map(|suite| {
+                SUITES_1_3.iter().find(|(known, _)| known == suite).map(|(_, name)| *name)
+            });
+        of_1_2.chain(of_1_3)
+    }
+
+    /// Whether a list leaves TLS 1.3 nothing.
+    pub fn is_empty_for_1_3(&self) -> bool {
+        self.v1_3.as_ref().is_some_and(Vec::is_empty)
+    }
+
     /// Whether a list leaves TLS 1.2 nothing.
     pub fn is_empty_for_1_2(&self) -> bool {
         self.v1_2.as_ref().is_some_and(Vec::is_empty)

@@ -1,0 +1,69 @@
+//! The broker as a process of its system: in the background, with a file that tells its number, as a user without
+//! privileges.
+//!
+//! All of this must happen before the first thread starts: what it changes holds for the threads that come later.
+
+use std::{ffi::CString, fs, path::PathBuf};
+
+use gaugeline_broker::config::{ProcessConfig, User};
+use nix::unistd::{self, Uid};
+
+use crate::failure::Failure;
+
+/// Who nobody is, where no other user was made for the broker.
+const NOBODY: &str = "nobody";
+
+/// Goes into the background: the process that was started ends at once, and the broker goes on without a terminal, in the same
+/// directory.
+pub(crate) fn daemonise() -> Result<(), Failure> {
+    unistd::daemon(true, false)
+        .map_err(|error| Failure::failed(format!("cannot go into the background: {error}")))
+}
+
+/// Does what the configuration says. The file with the number of the process goes when the returned value does.
+pub(crate) fn settle(config: &ProcessConfig) -> Result<Option<PidFile>, Failure> {
+    let pid_file = config.pid_file.clone().map(PidFile::write).transpose()?;
+    if let Some(user) = &config.user
+        && Uid::effective().is_root()
+    {
+        become_user(user)?;
+    }
+    Ok(pid_file)
+}
+
+/// Gives up root's rights for good.
+fn become_user(user: &User) -> Result<(), Failure> {
+    let find = |name: &str| unistd::User::from_name(name).map_err(Failure::failed);
+    let found = match find(&user.name)? {
+        None if user.or_nobody => find(NOBODY)?,
+        found => found,
+    };
+    let Some(account) = found else {
+        let hint = "(expected one that exists, or `root` to go on as root)";
+        return Err(Failure::configuration(format!("there is no user `{}` {hint}", user.name)));
+    };
+    let refused = |error| Failure::failed(format!("cannot become the user `{}`: {error}", account.name));
+    let name = CString::new(account.name.as_str()).map_err(Failure::failed)?;
+    unistd::initgroups(&name, account.gid).map_err(refused)?;
+    unistd::setgid(account.gid).map_err(refused)?;
+    unistd::setuid(account.uid).map_err(refused)
+}
+
+/// A file with the number of this process, for scripts that send it signals.
+#[derive(Debug)]
+pub(crate) struct PidFile(PathBuf);
+
+impl PidFile {
+    fn write(path: PathBuf) -> Result<Self, Failure> {
+        fs::write(&path, format!("{}\n", std::process::id()))
+            .map_err(|error| Failure::failed(format!("{}: {error}", path.display())))?;
+        Ok(Self(path))
+    }
+}
+
+impl Drop for PidFile {
+    fn drop(&mut self) {
+        // It may be root's, while we are somebody else by now.
+        fs::remove_file(&self.0).ok();
+    }
+}
