@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     io,
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -14,8 +14,9 @@ use std::{
 use arc_swap::ArcSwap;
 use foldhash::fast::RandomState;
 use parking_lot::Mutex;
+use socket2::{Domain, Socket, Type};
 use tokio::{
-    net::{TcpListener, TcpSocket, TcpStream},
+    net::{TcpListener, TcpStream},
     sync::watch,
 };
 
@@ -25,13 +26,14 @@ use super::{
 };
 use crate::{
     clock,
+    config::ListenerConfig,
     hub::Hub,
     log,
     metrics::{Metrics, RefusalReason},
 };
 
 /// Connections that the kernel completes before they are accepted: a fleet that comes back at once.
-const BACKLOG: u32 = 4096;
+const BACKLOG: i32 = 4096;
 /// How long to wait when the system has no more file descriptors: accepting fails at once until one is free.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(50);
 
@@ -43,11 +45,17 @@ pub(crate) struct Listener {
 }
 
 impl Listener {
-    pub(crate) fn bind(address: SocketAddr, terms: ListenerTerms) -> io::Result<Self> {
-        let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-        socket.set_reuseaddr(true)?;
-        socket.bind(address)?;
-        let socket = socket.listen(BACKLOG)?;
+    pub(crate) fn bind(config: &ListenerConfig, terms: ListenerTerms) -> io::Result<Self> {
+        let socket = match socket_at(config, config.bind) {
+            Err(error)
+                if is_without_ipv6(&error)
+                    && config.bind.ip() == Ipv6Addr::UNSPECIFIED
+                    && !config.ipv6_only =>
+            {
+                socket_at(config, (Ipv4Addr::UNSPECIFIED, config.bind.port()).into())?
+            }
+            socket => socket?,
+        };
         let address = socket.local_addr()?;
         Ok(Self { socket, terms: Arc::new(ArcSwap::from_pointee(terms)), address })
     }
@@ -110,6 +118,29 @@ impl Listener {
             log::not_admitted(&hub.audit, None, None, address, format_args!("{detail}{more}"));
         }
     }
+}
+
+/// A socket that accepts connections to this address, on the terms of the system that the configuration asks for.
+fn socket_at(config: &ListenerConfig, address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    socket.set_reuse_address(true)?;
+    if address.is_ipv6() {
+        // Whatever the system's own default is.
+        socket.set_only_v6(config.ipv6_only)?;
+    }
+    #[cfg(target_os = "linux")]
+    if let Some(interface) = &config.interface {
+        socket.bind_device(Some(interface.as_bytes()))?;
+    }
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    socket.set_nonblocking(true)?;
+    TcpListener::from_std(socket.into())
+}
+
+/// Whether the system has no IPv6 at all: it then knows neither the family nor its addresses.
+fn is_without_ipv6(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::Unsupported | io::ErrorKind::AddrNotAvailable)
 }
 
 /// Counts the connections, in total and by address.
@@ -197,7 +228,6 @@ impl Drop for Entrance {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::ListenerConfig;
 
     #[test]
     fn places_are_limited_and_given_back() {

@@ -145,7 +145,8 @@ impl Listeners {
         configs: &[ListenerConfig],
     ) -> Result<(Self, PlannedListeners), ListenError> {
         let listeners = Self { doorman: Arc::new(doorman), running: Mutex::default() };
-        let plans = configs.iter().map(add).collect::<Result<_, ListenError>>()?;
+        let plans = configs.iter().map(add).filter_map(Result::transpose);
+        let plans = plans.collect::<Result<_, ListenError>>()?;
         Ok((listeners, PlannedListeners { plans }))
     }
 
@@ -168,7 +169,7 @@ impl Listeners {
                 continue;
             }
             let Some((bind, _)) = running.iter().find(|(bind, _)| overlap(*bind, config.bind)) else {
-                plans.push(add(config)?);
+                plans.extend(add(config)?);
                 continue;
             };
             at_next_start.push(format!("the listener on {}: one on {bind} is in its way", config.bind));
@@ -272,14 +273,25 @@ impl Running {
     }
 }
 
-fn add(config: &ListenerConfig) -> Result<Plan, ListenError> {
+/// A new listener; `None` if it is optional and the machine does not have its address.
+fn add(config: &ListenerConfig) -> Result<Option<Plan>, ListenError> {
     let tls = match plan_tls(config, &ListenerTerms::new(config, None))? {
         PlannedTls::New(live) => Some(live),
         PlannedTls::Off | PlannedTls::Replaced(..) => None,
     };
-    let listener = Listener::bind(config.bind, ListenerTerms::new(config, tls))
-        .map_err(|error| BindError::new(config.bind, &error))?;
-    Ok(Plan::Add { config: config.clone(), listener })
+    match Listener::bind(config, ListenerTerms::new(config, tls)) {
+        Ok(listener) => Ok(Some(Plan::Add { config: config.clone(), listener })),
+        Err(error) if config.optional && is_not_here(&error) => {
+            tracing::info!("no listener on {}, which is optional: {error}", config.bind);
+            Ok(None)
+        }
+        Err(error) => Err(BindError::new(config.bind, &error).into()),
+    }
+}
+
+/// Whether the machine does not have the address, or nothing of its kind.
+fn is_not_here(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::AddrNotAvailable | io::ErrorKind::Unsupported)
 }
 
 /// Reads and checks the files of a listener that has these terms now.
