@@ -23,6 +23,7 @@ use crate::{
     router::Sweep,
     sessions::Absentees,
     settings::Settings,
+    status_topics,
     storage::{Durability, MemoryStore, OpenError, OpenOptions, Recovered, SegmentLog, Store},
     watch::FileWatch,
 };
@@ -83,6 +84,8 @@ pub struct Broker {
     hub: Arc<Hub>,
     listeners: Arc<Listeners>,
     housekeeping: JoinHandle<()>,
+    /// Publishes what is below `$SYS`.
+    reporting: JoinHandle<()>,
     reloading: JoinHandle<()>,
     reloader: ReloadHandle,
     admin: Option<AdminServer>,
@@ -185,11 +188,12 @@ impl Broker {
             .transpose()?;
         let storage = readiness.component("storage");
         storage.ready();
+        let reporting = tokio::spawn(status_topics::publish(Arc::clone(&hub)));
         let housekeeping = tokio::spawn(keep_house(Arc::clone(&hub), storage, Arc::clone(&listeners)));
         let reloading = tokio::spawn(reloader.run());
         listeners.install(planned, &hub);
         ready.ready();
-        Ok(Self { hub, listeners, housekeeping, reloading, reloader: handle, admin, ready })
+        Ok(Self { hub, listeners, housekeeping, reporting, reloading, reloader: handle, admin, ready })
     }
 
     /// Where clients can connect, in the order of the configuration. A reload may change it.
@@ -256,6 +260,7 @@ impl Broker {
 
     fn stop_tasks(&self) {
         self.housekeeping.abort();
+        self.reporting.abort();
         self.stop_reloading();
         self.listeners.stop_accepting();
     }

@@ -417,6 +417,7 @@ impl Hub {
     pub(crate) fn expire(&self, now: Instant) {
         while let Some(client_id) = self.expiry.pop_due(now) {
             if let Some(parked) = self.registry.remove_expired(&client_id, now) {
+                self.metrics.sessions_expired.inc();
                 tracing::info!(client = client_id.as_str(), "session ended: its expiry interval has passed");
                 self.end_session(*parked, now);
             } else if let Some(due) = self.registry.take_due_will(&client_id, now) {

@@ -19,6 +19,7 @@ pub mod reload;
 pub mod router;
 pub mod sessions;
 mod settings;
+mod status_topics;
 pub mod storage;
 pub mod watch;
 

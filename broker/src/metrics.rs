@@ -120,6 +120,8 @@ pub struct Metrics {
     pub sessions_online: Gauge,
     /// Sessions without a connection.
     pub sessions_offline: Gauge,
+    /// Sessions that ended because their expiry interval had passed.
+    pub sessions_expired: Counter,
     /// Subscriptions of all sessions.
     pub subscriptions: Gauge,
     /// Retained messages.
@@ -168,17 +170,13 @@ impl Metrics {
             b.counter("messages_without_subscriber", "Messages nobody subscribed to");
         let sessions_online = b.gauge("sessions_online", "Sessions with a connection");
         let sessions_offline = b.gauge("sessions_offline", "Sessions without a connection");
+        let sessions_expired = b.counter("sessions_expired", "Sessions whose expiry interval has passed");
         let subscriptions = b.gauge("subscriptions", "Subscriptions of all sessions");
         let retained_messages = b.gauge("retained_messages", "Retained messages");
         let retained_bytes = b.gauge("retained_bytes", "Bytes of retained messages, topic and payload");
         let queued_messages = b.gauge("queued_messages", "Messages that wait in queues of sessions");
         let queued_bytes = b.gauge("queued_bytes", "Bytes of messages that wait in queues of sessions");
-        let absent_queue_fullest_percent =
-            b.gauge("absent_queue_fullest_percent", "Fullness of the fullest queue of an absent client");
-        let absent_queue_oldest_seconds = b.gauge(
-            "absent_queue_oldest_seconds",
-            "Age of the oldest message that waits for an absent client",
-        );
+        let (absent_queue_fullest_percent, absent_queue_oldest_seconds) = b.absent_queues();
         let password_hash_seconds = b.password_hash_seconds();
         let storage = StorageMetrics::register(b);
         Arc::new(Self {
@@ -201,6 +199,7 @@ impl Metrics {
             messages_without_subscriber,
             sessions_online,
             sessions_offline,
+            sessions_expired,
             subscriptions,
             retained_messages,
             retained_bytes,
@@ -359,6 +358,16 @@ impl Builder {
     /// From half a millisecond (a thousand iterations) to eight seconds (more than anyone wants).
     fn password_hash_seconds(&mut self) -> Histogram {
         self.histogram("password_hash_seconds", "Time to compute a password hash", 0.0005, 2.0, 15)
+    }
+
+    /// The state of the queues of sessions without a connection: fullness and age.
+    fn absent_queues(&mut self) -> (Gauge, Gauge) {
+        let fullest = "Fullness of the fullest queue of a session without a connection";
+        let oldest = "Age of the oldest message that waits for a session without a connection";
+        (
+            self.gauge("absent_queue_fullest_percent", fullest),
+            self.gauge("absent_queue_oldest_seconds", oldest),
+        )
     }
 
     fn counter(&mut self, name: &str, help: &str) -> Counter {

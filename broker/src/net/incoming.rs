@@ -372,8 +372,8 @@ impl Connection {
         // First the subscription, then the retained messages: a message in between comes twice rather than never.
         self.hub.router.subscribe(&self.mailbox, &filter, subscription);
         if retained {
-            let page = self.hub.router.retained().pages(filter);
-            walks.push(RetainedWalk { page, subscription, waiting: None });
+            let pages = self.hub.router.retained_pages(filter).into_iter();
+            walks.extend(pages.map(|page| RetainedWalk { page, subscription, waiting: None }));
         }
         match qos {
             QoS::AtMostOnce => ReasonCode::Success,

@@ -198,7 +198,6 @@ impl Drop for Entrance {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::ListenerConfig;
 
     #[test]
     fn places_are_limited_and_given_back() {

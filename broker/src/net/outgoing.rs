@@ -200,7 +200,7 @@ impl Connection {
     fn next_retained(&mut self, scratch: &mut Scratch, now: Instant) -> bool {
         let Some(walk) = self.walks.first_mut() else { return false };
         scratch.found.clear();
-        let more = self.hub.router.retained().next_page(&mut walk.page, &mut scratch.found);
+        let more = self.hub.router.next_page(&mut walk.page, &mut scratch.found);
         let (subscription, waiting) = (walk.subscription, walk.waiting.clone());
         let finished = (!more).then(|| self.walks.remove(0));
         let access = self.hub.access.load();

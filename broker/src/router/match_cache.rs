@@ -73,6 +73,14 @@ impl MatchCache {
 }
 
 impl CachedTopic {
+    /// The answers for a message of the broker itself, which may write everything.
+    pub fn of_broker(topic: &str, router: &Router, access: &AccessHandle) -> Self {
+        let (generations, epoch) = (router.generations(topic), access.epoch());
+        let targets = router.targets(topic, &access.load());
+        let write = Decision { allowed: true, line: None };
+        Self { topic: topic.into(), write, targets, generations, epoch }
+    }
+
     /// Works the answers out. The counts are read first: a change meanwhile makes them stale, not lost.
     pub fn find(topic: &str, identity: &Identity, router: &Router, access: &AccessHandle) -> Self {
         let (generations, epoch) = (router.generations(topic), access.epoch());

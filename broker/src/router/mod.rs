@@ -60,6 +60,7 @@ pub struct Router {
     wildcard: Shard,
     hasher: RandomState,
     retained: Retained,
+    status: Retained,
 }
 
 #[derive(Debug, Default)]
@@ -84,12 +85,31 @@ impl Router {
             wildcard: Shard::default(),
             hasher: RandomState::default(),
             retained: Retained::new(retained),
+            status: Retained::new(RetainedLimits { messages: usize::MAX, bytes: usize::MAX }),
         }
     }
 
     /// The retained messages.
     pub fn retained(&self) -> &Retained {
         &self.retained
+    }
+
+    /// What the broker says of itself, retained apart from the messages of clients.
+    pub fn status(&self) -> &Retained {
+        &self.status
+    }
+
+    /// Starts the walks over all retained messages that match.
+    pub fn retained_pages(&self, filter: TopicFilter) -> Vec<Page> {
+        let names_status = filter.filter().starts_with("$SYS/");
+        let status = names_status.then(|| self.status.pages(filter.clone()).of_status());
+        status.into_iter().chain([self.retained.pages(filter)]).collect()
+    }
+
+    /// See [`Retained::next_page`].
+    pub fn next_page(&self, page: &mut Page, found: &mut Vec<Arc<Message>>) -> bool {
+        let retained = if page.is_of_status() { &self.status } else { &self.retained };
+        retained.next_page(page, found)
     }
 
     /// Adds a session's subscription, or replaces the one with the same filter.

@@ -51,6 +51,8 @@ pub struct Retained {
 #[derive(Debug)]
 pub struct Page {
     filter: TopicFilter,
+    /// It walks over what the broker says of itself.
+    of_status: bool,
     shard: usize,
     last_shard: usize,
     after: Option<Box<str>>,
@@ -72,6 +74,17 @@ pub struct RetainedWalk {
     pub subscription: Subscription,
     /// Those that wait for the session already: a walk that a crash has interrupted leaves them out.
     pub waiting: Option<Arc<HashSet<Stamp>>>,
+}
+
+impl Page {
+    /// The same walk, over what the broker says of itself.
+    pub(super) fn of_status(self) -> Self {
+        Self { of_status: true, ..self }
+    }
+
+    pub(super) fn is_of_status(&self) -> bool {
+        self.of_status
+    }
 }
 
 impl RetainedWalk {
@@ -179,7 +192,7 @@ impl Retained {
             let only = self.shard_of(first);
             (only, only)
         };
-        Page { filter, shard, last_shard, after: None }
+        Page { filter, of_status: false, shard, last_shard, after: None }
     }
 
     /// The next messages of a walk, at most [`PAGE_TOPICS_MAX`] topics further, into `found`. False at the end.

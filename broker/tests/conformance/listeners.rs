@@ -24,6 +24,8 @@ scenarios! {
         topic_aliases_are_limited_by_the_listener,
         rights_are_decided_on_the_whole_topic,
         a_topic_too_long_for_the_mount_point_is_turned_down,
+        an_optional_listener_may_be_missing,
+        every_address_means_that_of_ipv4_too,
     }
 }
 
@@ -235,4 +237,36 @@ async fn a_topic_too_long_for_the_mount_point_is_turned_down(version: Version) {
     let mut client = Client::open_at(server.address_of(1), version).await;
     client.send(connect).await;
     assert_eq!(client.expect_connack().await.reason, ReasonCode::TopicNameInvalid);
+}
+
+/// Loopback addresses are all there, those of documentation are not [RFC 5737].
+async fn an_optional_listener_may_be_missing(version: Version) {
+    let nowhere = "192.0.2.1:0".parse().unwrap();
+    let server = Setup::new()
+        .another_listener(|listener| (listener.bind, listener.optional) = (nowhere, true))
+        .another_listener(|listener| listener.bind = "127.0.0.2:0".parse().unwrap())
+        .start()
+        .await;
+    inside(&server, &clean(version, "a")).await.ping().await;
+}
+
+async fn every_address_means_that_of_ipv4_too(version: Version) {
+    for (bind, only, reached) in
+        [("[::]:0", false, true), ("[::]:0", true, false), ("0.0.0.0:0", false, true)]
+    {
+        let server =
+            server(|listener| (listener.bind, listener.ipv6_only) = (bind.parse().unwrap(), only)).await;
+        // Where there is no IPv6, everything is that of IPv4.
+        if server.address().is_ipv4() && only {
+            continue;
+        }
+        let address = std::net::SocketAddr::from(([127, 0, 0, 1], server.address().port()));
+        let found = tokio::net::TcpStream::connect(address).await.is_ok();
+        assert_eq!(found, reached, "{bind} {only}");
+        if found {
+            let mut client = Client::open_at(address, version).await;
+            client.send(clean(version, "a")).await;
+            assert_eq!(client.expect_connack().await.reason, ReasonCode::Success);
+        }
+    }
 }

@@ -47,6 +47,7 @@ mod reload;
 mod retained;
 mod sessions;
 mod shared;
+mod status_topics;
 mod storage;
 mod subscriptions;
 mod support;
