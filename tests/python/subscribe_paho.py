@@ -15,6 +15,7 @@ parser.add_argument("--port", type=int, required=True)
 parser.add_argument("--ca", required=True)
 parser.add_argument("--user", required=True)
 parser.add_argument("--password-file", type=pathlib.Path, required=True)
+parser.add_argument("--transport", choices=["tcp", "websockets"], default="tcp")
 parser.add_argument("topics", nargs="+")
 arguments = parser.parse_args()
 
@@ -23,6 +24,7 @@ client = mqtt.Client(
     mqtt.CallbackAPIVersion.VERSION2,
     client_id=arguments.client_id,
     protocol=mqtt.MQTTv5 if is_v5 else mqtt.MQTTv311,
+    transport=arguments.transport,
     **({} if is_v5 else {"clean_session": False}),
 )
 client.username_pw_set(arguments.user, arguments.password_file.read_text().strip())

@@ -1,5 +1,7 @@
 //! The procedures of mosquitto's tutorials, command for command, with gaugeline in mosquitto's place.
 
+use std::process::Command;
+
 use gaugeline_tests::{
     process::{Process, run},
     python,
@@ -148,14 +150,23 @@ persistence true
 persistence_location @/
 user root
 
+# at home
 listener PORT0 127.0.0.1
 password_file @/mosquitto.passwd
 
+# from outside
 listener PORT1
 cafile @/ca.crt
 certfile @/server.crt
 keyfile @/server.key
 require_certificate true
+password_file @/mosquitto.passwd
+
+# for browsers
+listener PORT2
+protocol websockets
+certfile @/server.crt
+keyfile @/server.key
 password_file @/mosquitto.passwd
 ";
 
@@ -170,29 +181,45 @@ fn make_named_certificate(tutorial: &Tutorial, file: &str) {
     ));
 }
 
-#[test]
-fn a_password_at_home_and_a_certificate_too_from_outside() {
-    let Some(tutorial) = Tutorial::new() else { return };
+fn three_listeners() -> Option<Tutorial> {
+    let tutorial = Tutorial::new()?;
     tutorial.make_authority();
     make_named_certificate(&tutorial, "server");
     tutorial.make_certificate("client", "phone");
     tutorial.write("mosquitto.passwd", THREE_USERS);
     tutorial.gaugeline(&["passwd", "-U", "mosquitto.passwd"]).successful();
     tutorial.write("mosquitto.conf", AT_HOME_AND_OUTSIDE);
-    let broker = tutorial.broker();
+    tutorial.write("secret", BOTH.1);
+    Some(tutorial)
+}
+
+/// Paho with the command line that its scripts share, as the user `both`.
+fn paho(tutorial: &Tutorial, script: &str, version: &str, port: u16) -> Option<Command> {
+    let mut paho = python::script(script, "paho")?;
+    paho.current_dir(tutorial.directory()).args(["--version", version, "--port", &port.to_string()]);
+    paho.args(["--ca", "ca.crt", "--user", BOTH.0, "--password-file", "secret"]);
+    Some(paho)
+}
+
+const AT_HOME: Access<'_> = Access { tls: false, certificate: None, login: Some(BOTH) };
+const FROM_OUTSIDE: Access<'_> = Access { tls: true, certificate: Some("client"), login: Some(BOTH) };
+
+#[test]
+fn a_password_at_home_and_a_certificate_too_from_outside() {
+    let Some(tutorial) = three_listeners() else { return };
+    let _broker = tutorial.broker();
     let [home, outside, _] = tutorial.ports;
-    let at_home = Access { login: Some(BOTH), ..Access::default() };
-    let from_outside = Access { tls: true, certificate: Some("client"), login: Some(BOTH) };
-    let Some(subscriber) = subscriber(&tutorial, outside, "phone", &from_outside) else { return };
+    let Some(subscriber) = subscriber(&tutorial, outside, "phone", &FROM_OUTSIDE) else { return };
+    let wrong = Some(("both", "wrong"));
     for (port, access, accepted) in [
-        (home, at_home, true),
-        (home, Access { login: None, ..at_home }, false),
-        (home, Access { login: Some(("both", "wrong")), ..at_home }, false),
-        (outside, from_outside, true),
-        (outside, Access { certificate: None, ..from_outside }, false),
-        (outside, Access { login: None, ..from_outside }, false),
-        (outside, Access { login: Some(("both", "wrong")), ..from_outside }, false),
-        (outside, at_home, false),
+        (home, AT_HOME, true),
+        (home, Access { login: None, ..AT_HOME }, false),
+        (home, Access { login: wrong, ..AT_HOME }, false),
+        (outside, FROM_OUTSIDE, true),
+        (outside, Access { certificate: None, ..FROM_OUTSIDE }, false),
+        (outside, Access { login: None, ..FROM_OUTSIDE }, false),
+        (outside, Access { login: wrong, ..FROM_OUTSIDE }, false),
+        (outside, AT_HOME, false),
     ] {
         let payload = format!("{port} {access:?}");
         assert_eq!(publishes(&tutorial, port, &access, "a", &payload), accepted, "{payload}");
@@ -201,19 +228,42 @@ fn a_password_at_home_and_a_certificate_too_from_outside() {
         }
     }
     for version in ["3.1.1", "5.0"] {
-        let Some(mut paho) = python::script("publish_paho.py", "paho") else { return };
-        paho.current_dir(tutorial.directory()).args(["--version", version, "--port", &outside.to_string()]);
-        tutorial.write("secret", BOTH.1);
-        paho.args(["--ca", "ca.crt", "--cert", "client.crt", "--key", "client.key", "--user", BOTH.0]);
-        run("paho", paho.args(["--password-file", "secret", "a", version])).successful();
+        let Some(mut paho) = paho(&tutorial, "publish_paho.py", version, outside) else { return };
+        paho.args(["--cert", "client.crt", "--key", "client.key", "a", version]);
+        run("paho", &mut paho).successful();
         expect(&subscriber, version);
     }
-    // A renewal: the new key and the new certificate, and at no time one without the other for long.
+}
+
+/// The certificate of the listener for browsers, and of the other one, is renewed while clients of both are connected.
+#[test]
+fn a_renewal_under_clients_of_a_secure_websocket() {
+    let Some(tutorial) = three_listeners() else { return };
+    let broker = tutorial.broker();
+    let [home, outside, websocket] = tutorial.ports;
+    let Some(phone) = subscriber(&tutorial, outside, "phone", &FROM_OUTSIDE) else { return };
+    let Some(mut paho_sub) = paho(&tutorial, "subscribe_paho.py", "5.0", websocket) else { return };
+    let before = tutorial.subscriptions();
+    paho_sub.args(["--transport", "websockets", "--client-id", "page", "--qos", "1", "#"]);
+    let page = Process::start("page", &mut paho_sub);
+    wait::until("the page's subscription", || (tutorial.subscriptions() > before).then_some(()));
+
     make_named_certificate(&tutorial, "renewed");
     tutorial.rename("renewed.key", "server.key");
     tutorial.rename("renewed.crt", "server.crt");
-    wait::until("the new certificate", || tutorial.shows(outside, "server.crt").then_some(()));
-    assert!(publishes(&tutorial, home, &at_home, "a", "after the renewal"));
-    expect(&subscriber, "after the renewal");
-    assert_eq!(broker.log_lines(&["disconnected", "client=\"phone\""]), Vec::<String>::new());
+    for port in [outside, websocket] {
+        wait::until("the new certificate", || tutorial.shows(port, "server.crt").then_some(()));
+    }
+    let mut newcomer = paho(&tutorial, "publish_paho.py", "3.1.1", websocket).unwrap();
+    newcomer.args(["--transport", "websockets", "a", "from a new page"]);
+    run("paho", &mut newcomer).successful();
+    assert!(publishes(&tutorial, home, &AT_HOME, "a", "from home"));
+    for payload in ["from a new page", "from home"] {
+        expect(&phone, payload);
+        expect(&page, &format!("a {payload}"));
+    }
+    for client in ["phone", "page"] {
+        let id = format!("client=\"{client}\"");
+        assert_eq!(broker.log_lines(&["disconnected", &id]), Vec::<String>::new());
+    }
 }
