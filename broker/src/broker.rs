@@ -2,12 +2,14 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
+use arc_swap::ArcSwapOption;
 use gaugeline_protocol::{ClientId, ReasonCode};
 use rustls::pki_types::UnixTime;
 use tokio::{task::JoinHandle, time::MissedTickBehavior};
 
 use crate::{
-    admin::{AdminError, AdminServer, Component, Readiness},
+    admin::{AdminError, AdminServer, AdminToken, Component, Control, Readiness},
+    audit::Audit,
     auth::{Access, AccessHandle},
     clock,
     config::{Config, ConfigError, Persistence, PersistenceConfig},
@@ -142,13 +144,19 @@ impl Broker {
         let ready = readiness.component("broker");
         ready.not_ready("starting");
         let watch = FileWatch::new(config.watched());
+        let token = config.admin_token_file.as_deref().map(AdminToken::load).transpose()?;
+        let token = Arc::new(ArcSwapOption::from_pointee(token));
+        let audit = Audit::start(config.audit.as_ref(), &metrics).map_err(|error| {
+            let path = config.audit.as_ref().map(|audit| audit.file.clone()).unwrap_or_default();
+            StartError::File(ConfigError::unwritable(&path, &error))
+        })?;
         let access = Arc::new(AccessHandle::new(Access::load(&config.realms)?));
         let limits = &config.limits;
         let doorman = Doorman::new(limits.connections, limits.connections_per_address, Arc::clone(&metrics));
         let (listeners, planned) = Listeners::bind(doorman, &config.listeners)?;
         let listeners = Arc::new(listeners);
         let settings = Settings::new(config);
-        let hub = Arc::new(Hub::new(settings, access, store, Arc::clone(&metrics), recovered)?);
+        let hub = Arc::new(Hub::new(settings, access, store, Arc::clone(&metrics), audit, recovered)?);
         let (reloader, handle) = Reloader::new(Subject {
             hub: Arc::clone(&hub),
             listeners: Arc::clone(&listeners),
@@ -156,14 +164,23 @@ impl Broker {
             reread,
             set_log_level,
             component: readiness.component("configuration"),
+            token: Arc::clone(&token),
             watch,
         });
+        let control = Control {
+            hub: Arc::clone(&hub),
+            listeners: Arc::clone(&listeners),
+            reloader: handle.clone(),
+            readiness: readiness.clone(),
+            token,
+            started: clock::now(),
+        };
         let admin = config
             .admin
             .map(|address| {
                 let mut all: Vec<Arc<dyn MetricsSource>> = vec![metrics as _];
                 all.extend(sources);
-                AdminServer::start(address, all, readiness.clone())
+                AdminServer::start_with(address, all, readiness.clone(), Some(control.clone()))
             })
             .transpose()?;
         let storage = readiness.component("storage");

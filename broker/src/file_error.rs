@@ -29,6 +29,11 @@ impl FileError {
         Self { path: path.into(), line: None, problem: format!("cannot be read: {error}") }
     }
 
+    /// A file that the system does not let us write.
+    pub fn unwritable(path: &Path, error: &io::Error) -> Self {
+        Self { path: path.into(), line: None, problem: format!("cannot be written: {error}") }
+    }
+
     /// The file at fault.
     pub fn path(&self) -> &Path {
         &self.path

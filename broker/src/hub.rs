@@ -2,7 +2,12 @@
 
 mod restore;
 
-use std::{ops::Range, sync::Arc, time::Instant};
+use std::{
+    cell::RefCell,
+    ops::Range,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use gaugeline_protocol::{
     ClientId, PacketId, QoS, ReasonCode,
@@ -10,11 +15,13 @@ use gaugeline_protocol::{
 };
 
 use crate::{
+    audit::Audit,
     auth::{
         Access, AccessHandle, Authenticator, Identity,
         guard::{Arrivals, LiveGuardLimits, Meters},
     },
     clock::{self, Anchor},
+    log,
     metrics::{DropReason, Metrics},
     router::{
         Addressee, CachedTopic, Fanout, LiveLimits, Mailbox, MailboxId, MailboxIds, MailboxOptions, Message,
@@ -47,6 +54,7 @@ pub(crate) struct Hub {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) queued: Arc<QueueTotal>,
+    pub(crate) audit: Audit,
     pub(crate) anchor: Anchor,
     pub(crate) settings: SettingsHandle,
     stamper: Stamper,
@@ -80,9 +88,10 @@ impl Hub {
         access: Arc<AccessHandle>,
         store: Arc<dyn Store>,
         metrics: Arc<Metrics>,
+        audit: Audit,
         recovered: Recovered,
     ) -> Result<Self, getrandom::Error> {
-        let mut hub = Self::empty(settings, access, store, metrics)?;
+        let mut hub = Self::empty(settings, access, store, metrics, audit)?;
         hub.mailbox_ids = MailboxIds::after(recovered.last_session);
         hub.stamper = Stamper::after(recovered.last_stamp.unwrap_or(Stamp::from_nanoseconds(0)));
         let now = clock::now();
@@ -104,6 +113,7 @@ impl Hub {
         access: Arc<AccessHandle>,
         store: Arc<dyn Store>,
         metrics: Arc<Metrics>,
+        audit: Audit,
     ) -> Result<Self, getrandom::Error> {
         let (checks, guard) =
             (settings.limits.authenticator(), LiveGuardLimits::new(settings.limits.guard()));
@@ -120,6 +130,7 @@ impl Hub {
             access,
             store,
             metrics,
+            audit,
             queued: Arc::new(QueueTotal::new(settings.limits.queue_bytes_total)),
             anchor: Anchor::here(),
             stamper: Stamper::after(Stamp::from_nanoseconds(0)),
@@ -342,11 +353,20 @@ impl Hub {
         };
         if !run.topic.write.allowed {
             self.metrics.count_drops(DropReason::AclWill, Some(identity.client_id.as_str()), Some(topic), 1);
-            crate::log::refused(identity, format_args!("its will: it may not write {topic}"));
+            log::refused(&self.audit, identity, format_args!("its will: it may not write {topic}"));
             return;
         }
         if will.retain {
-            let message = run.messages(|| self.stamp()).pop().filter(|message| !message.payload().is_empty());
+            let expiry = self.settings.load().clients.retained_expiry;
+            let kept = Run {
+                topic: Arc::clone(&run.topic),
+                publishes: run.publishes.iter().map(|publish| to_retain(publish, expiry)).collect(),
+                publisher: run.publisher,
+                received_at: now,
+                refused: Vec::new(),
+            };
+            let message =
+                kept.messages(|| self.stamp()).pop().filter(|message| !message.payload().is_empty());
             self.retain(topic, message).ok();
             run.topic = Arc::new(found(self));
         }
@@ -377,8 +397,18 @@ impl Hub {
     /// returns how many.
     pub(crate) fn judge_connections(&self, before: &Access) -> usize {
         let now = self.access.snapshot();
-        let gone = |_: &ClientId, seat: &Seat| !seat.is_admitted(&now, before) || !seat.is_trusted();
+        let untrusted = RefCell::new(Vec::new());
+        let gone = |client_id: &ClientId, seat: &Seat| {
+            let trusted = seat.is_trusted();
+            if !trusted {
+                untrusted.borrow_mut().push((client_id.clone(), seat.user().map(str::to_owned)));
+            }
+            !trusted || !seat.is_admitted(&now, before)
+        };
         let refused = self.registry.vacate_where(ReasonCode::NotAuthorized, gone);
+        for (client_id, user) in untrusted.into_inner() {
+            log::no_longer_trusted(&client_id, user.as_deref());
+        }
         let superseded = |_: &ClientId, seat: &Seat| seat.verdict().is_none() && seat.is_superseded();
         refused + self.registry.vacate_where(ReasonCode::AdministrativeAction, superseded)
     }
@@ -408,4 +438,12 @@ fn receiver(to: &Addressee) -> Receiver {
         retain: to.options.retain,
         subscription_ids: to.options.subscription_ids.clone(),
     }
+}
+
+/// The message to retain: one that names no expiry itself gets that of the settings, if there is one.
+pub(crate) fn to_retain<'a>(publish: &Publish<'a>, expiry: Option<Duration>) -> Publish<'a> {
+    let mut publish = *publish;
+    let seconds = expiry.map(|expiry| u32::try_from(expiry.as_secs()).unwrap_or(u32::MAX));
+    publish.properties.message_expiry_seconds = publish.properties.message_expiry_seconds.or(seconds);
+    publish
 }

@@ -5,6 +5,7 @@
 //! `sessions` knows where each session is; `net` moves bytes.
 
 pub mod admin;
+mod audit;
 pub mod auth;
 mod broker;
 pub mod clock;
@@ -22,5 +23,4 @@ pub mod storage;
 pub mod watch;
 
 pub use broker::{Broker, StartError, Surroundings};
-pub use log::log_connections;
 pub use net::{BindError, Bound, tls};

@@ -1,16 +1,17 @@
-//! The log lines about clients: each names client, user, address and reason, in the same words and order.
+//! The log lines about clients: each names client, user, address and reason, in the same words and order. The audit log
+//! gets the same.
 //!
 //! Client identifiers, user names and topics are what a stranger chose. A line break in one of them must not begin a
 //! line of the log: fields are quoted, and messages are kept on [one line](OneLine).
 
-use std::{
-    fmt,
-    sync::atomic::{AtomicBool, Ordering},
-};
+use std::fmt;
 
 use gaugeline_protocol::ClientId;
 
-use crate::auth::Identity;
+use crate::{
+    audit::{Audit, Event, Reason},
+    auth::Identity,
+};
 
 /// A user name for the log: anonymous clients have none.
 pub(crate) fn user_name(user: Option<&str>) -> &str {
@@ -36,7 +37,13 @@ impl fmt::Display for OneLine<'_> {
 }
 
 /// Something that a connected client wanted was refused.
-pub(crate) fn refused(identity: &Identity, reason: fmt::Arguments<'_>) {
+pub(crate) fn refused(audit: &Audit, identity: &Identity, reason: fmt::Arguments<'_>) {
+    audit.record(Event::Refused {
+        client: identity.client_id.as_str(),
+        user: identity.user.as_deref(),
+        address: identity.address,
+        reason: Reason(reason),
+    });
     tracing::warn!(
         client = identity.client_id.as_str(),
         user = user_name(identity.user.as_deref()),
@@ -48,11 +55,13 @@ pub(crate) fn refused(identity: &Identity, reason: fmt::Arguments<'_>) {
 
 /// A client was not let in. `client` and `user` are what it claims to be; unknown if it did not get as far.
 pub(crate) fn not_admitted(
+    audit: &Audit,
     client: Option<&str>,
     user: Option<&str>,
     address: std::net::SocketAddr,
     reason: fmt::Arguments<'_>,
 ) {
+    audit.record(Event::LoginRefused { client, user, address, reason: Reason(reason) });
     tracing::warn!(
         client = client.unwrap_or("-"),
         user = user_name(user),
@@ -62,17 +71,20 @@ pub(crate) fn not_admitted(
     );
 }
 
-/// Whether clients that come and go have lines.
-static CONNECTIONS: AtomicBool = AtomicBool::new(true);
-
-/// Says for the whole process whether there is a line for each client that comes and goes. Refusals always have one.
-pub fn log_connections(wanted: bool) {
-    CONNECTIONS.store(wanted, Ordering::Relaxed);
-}
-
-/// A client is in.
-pub(crate) fn connected(identity: &Identity, version: gaugeline_protocol::Version, resumed: bool) {
-    if !CONNECTIONS.load(Ordering::Relaxed) {
+/// A client is in. `logged`: `connection_messages` is on; the audit log has it in any case.
+pub(crate) fn connected(
+    audit: &Audit,
+    logged: bool,
+    identity: &Identity,
+    version: gaugeline_protocol::Version,
+    resumed: bool,
+) {
+    audit.record(Event::Login {
+        client: identity.client_id.as_str(),
+        user: identity.user.as_deref(),
+        address: identity.address,
+    });
+    if !logged {
         return;
     }
     tracing::info!(
@@ -84,9 +96,15 @@ pub(crate) fn connected(identity: &Identity, version: gaugeline_protocol::Versio
     );
 }
 
-/// A client is gone.
-pub(crate) fn disconnected(identity: &Identity, reason: fmt::Arguments<'_>) {
-    if !CONNECTIONS.load(Ordering::Relaxed) {
+/// A client is gone. `logged` as for [`connected`].
+pub(crate) fn disconnected(audit: &Audit, logged: bool, identity: &Identity, reason: fmt::Arguments<'_>) {
+    audit.record(Event::Logout {
+        client: identity.client_id.as_str(),
+        user: identity.user.as_deref(),
+        address: identity.address,
+        reason: Reason(reason),
+    });
+    if !logged {
         return;
     }
     tracing::info!(
@@ -95,6 +113,15 @@ pub(crate) fn disconnected(identity: &Identity, reason: fmt::Arguments<'_>) {
         address = %identity.address,
         "disconnected: {}",
         OneLine(reason)
+    );
+}
+
+/// A connected client's certificate is no longer good.
+pub(crate) fn no_longer_trusted(client_id: &ClientId, user: Option<&str>) {
+    tracing::warn!(
+        client = client_id.as_str(),
+        user = user_name(user),
+        "to be disconnected: its certificate is revoked, or no longer leads to an authority"
     );
 }
 

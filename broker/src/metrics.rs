@@ -109,8 +109,8 @@ pub struct Metrics {
     pub publishes_denied: Counter,
     /// Subscriptions that the ACL refused.
     pub subscribes_denied: Counter,
-    /// Reloads of the configuration and all that it names.
-    pub reloads: CounterBy<Reload>,
+    /// What operators do.
+    pub operation: OperationMetrics,
     /// Messages that did not reach someone, by reason.
     pub messages_dropped: CounterBy<DropReason>,
     drops: Drops,
@@ -160,7 +160,7 @@ impl Metrics {
         let reads_slowed = b.counter("reads_slowed", "Pauses in reading from clients over a rate");
         let publishes_denied = b.counter("publishes_denied", "Messages that the ACL did not let in");
         let subscribes_denied = b.counter("subscribes_denied", "Subscriptions that the ACL refused");
-        let reloads = b.counters("reloads", "Reloads of configuration, rules, certificates", "result");
+        let operation = OperationMetrics::register(b);
         let messages_dropped =
             b.counters("messages_dropped", "Messages that did not reach someone or were not taken", "reason");
         let drops = Drops::register(&mut b.registry);
@@ -173,13 +173,11 @@ impl Metrics {
         let retained_bytes = b.gauge("retained_bytes", "Bytes of retained messages, topic and payload");
         let queued_messages = b.gauge("queued_messages", "Messages that wait in queues of sessions");
         let queued_bytes = b.gauge("queued_bytes", "Bytes of messages that wait in queues of sessions");
-        let absent_queue_fullest_percent = b.gauge(
-            "absent_queue_fullest_percent",
-            "Fullness of the fullest queue of a session without a connection",
-        );
+        let absent_queue_fullest_percent =
+            b.gauge("absent_queue_fullest_percent", "Fullness of the fullest queue of an absent client");
         let absent_queue_oldest_seconds = b.gauge(
             "absent_queue_oldest_seconds",
-            "Age of the oldest message that waits for a session without a connection",
+            "Age of the oldest message that waits for an absent client",
         );
         let password_hash_seconds = b.password_hash_seconds();
         let storage = StorageMetrics::register(b);
@@ -197,7 +195,7 @@ impl Metrics {
             reads_slowed,
             publishes_denied,
             subscribes_denied,
-            reloads,
+            operation,
             messages_dropped,
             drops,
             messages_without_subscriber,
@@ -214,6 +212,24 @@ impl Metrics {
             storage,
             registry: builder.registry,
         })
+    }
+}
+
+/// What operators do, and what becomes of it.
+#[derive(Debug)]
+pub struct OperationMetrics {
+    /// Reloads of the configuration and all that it names.
+    pub reloads: CounterBy<Reload>,
+    /// Lines of the audit log that found no room or could not be written.
+    pub audit_dropped: Counter,
+}
+
+impl OperationMetrics {
+    fn register(b: &mut Builder) -> Self {
+        Self {
+            reloads: b.counters("reloads", "Reloads of configuration, users and certificates", "result"),
+            audit_dropped: b.counter("audit_dropped", "Audit log lines that were not written"),
+        }
     }
 }
 

@@ -12,10 +12,10 @@ use std::{
 };
 
 use arc_swap::{ArcSwap, Guard};
-use gaugeline_protocol::{codec, session::ServerSettings};
+use gaugeline_protocol::{QoS, codec, session::ServerSettings};
 
 use crate::{
-    config::{Config, DeliveryConfig, Limits},
+    config::{ClientsConfig, Config, DeliveryConfig, Limits},
     router::{MailboxLimits, RetainedLimits},
 };
 
@@ -28,6 +28,9 @@ const STALL_BYTES: usize = 1 << 20;
 pub(crate) struct Settings {
     pub(crate) limits: Limits,
     pub(crate) delivery: DeliveryConfig,
+    pub(crate) clients: ClientsConfig,
+    /// Whether clients that come and go are logged.
+    pub(crate) connection_messages: bool,
     /// The server's side of the negotiation with a new connection.
     pub(crate) server: ServerSettings,
     pub(crate) packets: codec::Limits,
@@ -48,13 +51,23 @@ impl Settings {
             keep_alive_max_seconds: Some(limits.keep_alive_max_seconds)
                 .filter(|most| *most < u16::MAX)
                 .unwrap_or(0),
+            refuses_long_keep_alive: config.clients.refuse_long_keep_alive,
             session_expiry_max_seconds: limits.session_expiry_max_seconds,
+            maximum_qos: QoS::ExactlyOnce,
+            retain_available: config.clients.retain_available,
         };
         let packets = codec::Limits {
             filters_per_packet_max: limits.filters_per_packet,
             user_properties_max: limits.user_properties_per_packet,
         };
-        Self { limits, delivery: config.delivery.clone(), server, packets }
+        Self {
+            limits,
+            delivery: config.delivery.clone(),
+            clients: config.clients.clone(),
+            connection_messages: config.logging.connection_messages,
+            server,
+            packets,
+        }
     }
 
     /// How much waits for one session at most.

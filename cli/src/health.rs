@@ -1,22 +1,15 @@
 //! `gaugeline health`: asks a running broker or bridge whether it does its job, for container engines and scripts.
 
-use std::{
-    fmt,
-    io::{self, Read, Write},
-    net::{SocketAddr, TcpStream},
-    time::{Duration, Instant},
-};
+use std::{fmt, net::SocketAddr, time::Duration};
 
 use gaugeline_broker::config::ADMIN_DEFAULT;
 use serde::Deserialize;
 
-use crate::{clock, failure::Failure, output::say};
+use crate::{failure::Failure, operate::ask, output::say};
 
 /// From the connection to the whole answer. Shorter than the time after which a container engine gives up on the
 /// question itself, so that the answer is a reason.
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(3);
-/// The answer is one line for each part of the program; whoever sends more is something else.
-const ANSWER_BYTES_MAX: u64 = 64 * 1024;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -39,7 +32,7 @@ pub(crate) struct Arguments {
 /// Runs the subcommand.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let address = arguments.admin;
-    let answer = ask(address, clock::now() + ANSWER_TIME_MAX)
+    let answer = ask(address, "GET", "/readyz", "", ANSWER_TIME_MAX)
         .map_err(|error| Failure::failed(format!("no answer from http://{address}/readyz: {error}")))?;
     judge(&answer).map_err(|problem| Failure::failed(format!("http://{address}/readyz: {problem}")))?;
     say("ready");
@@ -79,36 +72,6 @@ struct State {
     reason: Option<String>,
 }
 
-/// The whole answer, head and body.
-fn ask(address: SocketAddr, deadline: Instant) -> io::Result<Vec<u8>> {
-    let mut stream = TcpStream::connect_timeout(&address, remaining(deadline)?)?;
-    stream.set_write_timeout(Some(remaining(deadline)?))?;
-    write!(stream, "GET /readyz HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
-    let mut answer = Vec::new();
-    let mut part = [0; 4096];
-    loop {
-        stream.set_read_timeout(Some(remaining(deadline)?))?;
-        let length = match stream.read(&mut part) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Err(too_slow()),
-            read => read?,
-        };
-        answer.extend(part.iter().take(length));
-        if length == 0 || answer.len() as u64 > ANSWER_BYTES_MAX {
-            return Ok(answer);
-        }
-    }
-}
-
-/// How long is left; an error if nothing is.
-fn remaining(deadline: Instant) -> io::Result<Duration> {
-    let left = deadline.saturating_duration_since(clock::now());
-    if left.is_zero() { Err(too_slow()) } else { Ok(left) }
-}
-
-fn too_slow() -> io::Error {
-    io::Error::new(io::ErrorKind::TimedOut, format!("it took longer than {} s", ANSWER_TIME_MAX.as_secs()))
-}
-
 /// What an answer says. Only a ready report under the status 200 is good.
 fn judge(answer: &[u8]) -> Result<(), Problem> {
     let text = String::from_utf8_lossy(answer);
@@ -136,7 +99,11 @@ fn reasons(report: Report) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use std::{net::TcpListener, thread};
+    use std::{
+        io::{self, Read as _, Write as _},
+        net::TcpListener,
+        thread,
+    };
 
     use gaugeline_broker::admin::{AdminServer, Readiness};
 
@@ -202,8 +169,8 @@ mod tests {
     #[test]
     fn whoever_listens_and_says_nothing_is_not_waited_for() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let deadline = clock::now() + Duration::from_millis(1);
-        let error = ask(listener.local_addr().unwrap(), deadline).unwrap_err();
+        let address = listener.local_addr().unwrap();
+        let error = ask(address, "GET", "/readyz", "", Duration::from_millis(1)).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
     }
 

@@ -16,6 +16,7 @@ mod import;
 mod init;
 mod log_output;
 mod logging;
+mod operate;
 mod output;
 mod passwd;
 mod pki;
@@ -53,6 +54,10 @@ enum Command {
     Import(import::Arguments),
     Health(health::Arguments),
     Credentials(credentials::Arguments),
+    Status(operate::StatusArguments),
+    Reload(operate::ReloadArguments),
+    Clients(operate::ClientsArguments),
+    Kick(operate::KickArguments),
     Passwd(passwd::Arguments),
     Acl(acl::Arguments),
     Pki(pki::Arguments),
@@ -75,6 +80,10 @@ fn main() -> ExitCode {
         Command::Import(arguments) => import::run(&arguments),
         Command::Health(arguments) => health::run(&arguments),
         Command::Credentials(arguments) => credentials::run(&arguments),
+        Command::Status(arguments) => operate::status(&arguments),
+        Command::Reload(arguments) => operate::reload(&arguments),
+        Command::Clients(arguments) => operate::clients(&arguments),
+        Command::Kick(arguments) => operate::kick(&arguments),
         Command::Passwd(arguments) => passwd::run(&arguments),
         Command::Acl(arguments) => match acl::run(&arguments) {
             Ok(false) => return ExitCode::FAILURE,

@@ -14,6 +14,7 @@ def parse():
     parser.add_argument("--password-file", type=pathlib.Path)
     parser.add_argument("--cert", help="the client's certificate")
     parser.add_argument("--key", help="its private key")
+    parser.add_argument("--transport", choices=["tcp", "websockets"], default="tcp")
     parser.add_argument("topic")
     parser.add_argument("payload")
     arguments = parser.parse_args()

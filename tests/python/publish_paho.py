@@ -11,6 +11,7 @@ client = mqtt.Client(
     mqtt.CallbackAPIVersion.VERSION2,
     client_id=f"paho-{arguments.version}",
     protocol=VERSIONS[arguments.version],
+    transport=arguments.transport,
 )
 if arguments.user:
     client.username_pw_set(arguments.user, arguments.password)

@@ -23,6 +23,12 @@ pub fn get(port: u16, path: &str) -> Option<Answer> {
     request(port, &format!("GET {path} HTTP/1.0\r\nHost: 127.0.0.1\r\n\r\n"))
 }
 
+/// POST without a body, with a bearer token.
+pub fn post_with_token(port: u16, path: &str, token: &str) -> Option<Answer> {
+    let head = format!("POST {path} HTTP/1.0\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {token}\r\n");
+    request(port, &format!("{head}Content-Length: 0\r\n\r\n"))
+}
+
 /// POST of a form's body.
 pub fn post(port: u16, path: &str, body: &str) -> Option<Answer> {
     request(

@@ -7,7 +7,9 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a panic is how a test fails")]
 
+pub mod browser;
 mod clock;
+pub mod conf;
 pub mod crash;
 pub mod gaugeline;
 pub mod home;

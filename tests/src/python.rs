@@ -19,12 +19,34 @@ pub const PYTHON: &str = "GAUGELINE_PYTHON";
 /// Publishes at QoS 1 over TLS as `sensor` with one of the scripts: `paho`, `aiomqtt` or `gmqtt`. `version` is 3.1.1 or
 /// 5.0. `None` if the client is not installed, see [`requirement`].
 pub fn publish(script: &str, version: &str, home: &Home, topic: &str, payload: &str) -> Option<Ended> {
+    publish_to(home.tls_port, "tcp", script, version, home, [topic, payload])
+}
+
+/// As [`publish`], with Paho and over a WebSocket on this port.
+pub fn publish_over_websocket(
+    version: &str,
+    home: &Home,
+    port: u16,
+    topic: &str,
+    payload: &str,
+) -> Option<Ended> {
+    publish_to(port, "websockets", "paho", version, home, [topic, payload])
+}
+
+fn publish_to(
+    port: u16,
+    transport: &str,
+    script: &str,
+    version: &str,
+    home: &Home,
+    message: [&str; 2],
+) -> Option<Ended> {
     let python = interpreter(script)?;
     let mut command = Command::new(python);
     command.arg(requirement::repository().join(format!("tests/python/publish_{script}.py")));
-    command.args(["--version", version, "--port", &home.tls_port.to_string(), "--ca"]);
+    command.args(["--version", version, "--transport", transport, "--port", &port.to_string(), "--ca"]);
     command.arg(home.path("pki/ca.crt")).args(["--user", "sensor", "--password-file"]);
-    command.arg(home.path("secrets/sensor")).args([topic, payload]);
+    command.arg(home.path("secrets/sensor")).args(message);
     Some(run(script, &mut command))
 }
 

@@ -1,10 +1,13 @@
-//! The HTTP server for operators: `/metrics`, `/healthz`, `/readyz`.
+//! The HTTP server for operators: `/metrics`, `/healthz`, `/readyz`, and for a broker what `api.rs` adds, behind a token.
 //!
-//! It has a thread and a runtime of its own, so that it answers while the data plane is saturated. It asks for no
-//! password and tells no secrets; the configuration keeps it on loopback unless told otherwise.
+//! It has a thread and a runtime of its own, so that it answers while the data plane is saturated. Metrics and health ask
+//! for no password and tell no secrets; the configuration keeps the server on loopback unless told otherwise.
 
+mod api;
 mod bounded_listener;
+mod control;
 mod readiness;
+mod token;
 
 use std::{
     net::{SocketAddr, TcpListener},
@@ -24,6 +27,7 @@ use tokio::sync::oneshot;
 
 use self::bounded_listener::BoundedListener;
 pub use self::readiness::{Component, Readiness};
+pub(crate) use self::{control::Control, token::AdminToken};
 use crate::metrics::MetricsSource;
 
 /// What Prometheus expects of this format [OpenMetrics 1.0].
@@ -68,6 +72,16 @@ impl AdminServer {
         metrics: Vec<Arc<dyn MetricsSource>>,
         readiness: Readiness,
     ) -> Result<Self, AdminError> {
+        Self::start_with(address, metrics, readiness, None)
+    }
+
+    /// As [`Self::start`], with what operators can ask of a broker.
+    pub(crate) fn start_with(
+        address: SocketAddr,
+        metrics: Vec<Arc<dyn MetricsSource>>,
+        readiness: Readiness,
+        control: Option<Control>,
+    ) -> Result<Self, AdminError> {
         let bind = |error| AdminError::Bind { address, error };
         let listener = TcpListener::bind(address).map_err(bind)?;
         listener.set_nonblocking(true).map_err(bind)?;
@@ -80,6 +94,10 @@ impl AdminServer {
         };
         let (stop, stopped) = oneshot::channel();
         let routes = routes(Sources { metrics: metrics.into(), readiness });
+        let routes = match control {
+            Some(control) => routes.merge(api::routes(control)),
+            None => routes,
+        };
         let serve = async move {
             tokio::select! {
                 // An error here is an error of accept, which axum retries itself.

@@ -91,7 +91,7 @@ limits! {
     connect_packet_bytes: usize = 100_000, 128..=PACKET_BYTES_MOST;
     /// Bytes of any packet after CONNECT, told to MQTT 5 clients as Maximum Packet Size. mosquitto's default.
     packet_bytes: usize = 2_000_000, 20..=PACKET_BYTES_MOST;
-    /// Bytes of the payload of a message: one over it is not delivered, and MQTT 5 publishers are told 0x95. By default as
+    /// Bytes of the payload of a message: one over it is not delivered, and MQTT 5 publishers are told 0x97. By default as
     /// much as a packet can hold. mosquitto's `message_size_limit`.
     payload_bytes: usize = 268_435_455, 1..=268_435_455;
     /// Topic filters in one SUBSCRIBE or UNSUBSCRIBE: each costs a walk through the subscriptions.

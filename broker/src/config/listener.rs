@@ -4,7 +4,7 @@ use std::{net::SocketAddr, sync::Arc};
 
 use gaugeline_protocol::{QoS, Version};
 
-use super::{Application, ClientIdRule, IdentitySource, RealmId, TlsConfig};
+use super::{Application, ClientIdRule, IdentitySource, Network, RealmId, TlsConfig};
 
 /// One address that clients connect to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,6 +40,10 @@ pub struct ListenerConfig {
     pub topic_alias_maximum: Option<u16>,
     /// The versions of MQTT that it speaks.
     pub versions: Vec<Version>,
+    /// From where clients may come. Empty: from everywhere.
+    pub allow: Vec<Network>,
+    /// From where they may not come, even if `allow` says so.
+    pub deny: Vec<Network>,
 }
 
 /// How MQTT is carried.
@@ -100,6 +104,8 @@ impl ListenerConfig {
             maximum_qos: QoS::ExactlyOnce,
             topic_alias_maximum: None,
             versions: vec![Version::V31, Version::V311, Version::V5],
+            allow: Vec::new(),
+            deny: Vec::new(),
         }
     }
 }

@@ -34,6 +34,7 @@ pub use self::{
 };
 pub use crate::router::Overflow;
 pub use crate::{
+    audit::AuditConfig,
     auth::{AclOptions, ClientIdRule, IdentitySource, RealmConfig, RealmId},
     file_error::FileError as ConfigError,
     net::tls::{Application, Ciphers, ClientCertificate, ReadableKey, TlsConfig, TlsVersions},
@@ -49,6 +50,10 @@ pub struct Config {
     pub realms: Vec<RealmConfig>,
     /// Where metrics and health are served. `None`: nowhere.
     pub admin: Option<SocketAddr>,
+    /// What whoever uses the admin server beyond metrics and health has to show. `None`: nobody may.
+    pub admin_token_file: Option<PathBuf>,
+    /// Where logins, refusals and what operators do is written down. `None`: nowhere.
+    pub audit: Option<AuditConfig>,
     /// What is worth a log line. Default: info.
     pub log: LogLevel,
     /// Where clients connect; at least one.
@@ -173,6 +178,8 @@ impl Config {
         Self {
             realms: vec![RealmConfig { allow_anonymous: true, ..RealmConfig::default() }],
             admin: None,
+            admin_token_file: None,
+            audit: None,
             log: LogLevel::Info,
             listeners,
             limits: Limits::default(),
@@ -193,7 +200,8 @@ impl Config {
     pub fn watched(&self) -> Vec<PathBuf> {
         let rules = self.realms.iter().flat_map(|realm| [&realm.password_file, &realm.acl_file]);
         let tls = self.listeners.iter().filter_map(|listener| listener.tls.as_ref());
-        let all = self.files.iter().chain(rules.flatten()).cloned();
+        let own = self.files.iter().chain(&self.admin_token_file);
+        let all = own.chain(rules.flatten()).cloned();
         let mut all = all.chain(tls.flat_map(TlsConfig::paths).map(Path::to_owned)).collect::<Vec<_>>();
         all.sort();
         all.dedup();

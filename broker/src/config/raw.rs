@@ -1,5 +1,6 @@
 //! The file as it is written, and the checks that turn it into a [`Config`].
 
+mod audit;
 mod clients;
 mod listener;
 mod logging;
@@ -15,6 +16,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use self::{
+    audit::RawAudit,
     clients::{RawClientIds, RawClients},
     listener::RawProtocol,
     logging::RawLogging,
@@ -40,6 +42,8 @@ struct RawConfig {
     admin: Option<Spanned<String>>,
     #[serde(default)]
     admin_on_network: bool,
+    admin_token_file: Option<Spanned<PathBuf>>,
+    audit: Option<RawAudit>,
     #[serde(default)]
     log: LogLevel,
     #[serde(default)]
@@ -119,6 +123,10 @@ struct RawListener {
     maximum_qos: Option<Spanned<u8>>,
     topic_alias_maximum: Option<u16>,
     versions: Option<Spanned<Vec<Spanned<String>>>>,
+    #[serde(default)]
+    allow: Vec<Spanned<String>>,
+    #[serde(default)]
+    deny: Vec<Spanned<String>>,
     ipv6_only: Option<Spanned<bool>>,
     #[serde(default)]
     optional: bool,
@@ -237,6 +245,8 @@ pub(super) fn parse(source: &Source<'_>) -> Result<Config, ConfigError> {
     Ok(Config {
         realms,
         admin: build_admin(source, raw.admin.as_ref(), raw.admin_on_network)?,
+        admin_token_file: source.optional_file(raw.admin_token_file.as_ref())?,
+        audit: raw.audit.as_ref().map(|audit| audit.build(source)).transpose()?,
         log: raw.log,
         listeners,
         limits: raw.limits.build(source)?,

@@ -6,8 +6,12 @@ use crate::auth::Access;
 /// A directory with the files that configurations name.
 fn directory() -> tempfile::TempDir {
     let directory = tempfile::tempdir().unwrap();
-    fs::create_dir(directory.path().join("pki")).unwrap();
-    for name in ["passwd", "acl", "pki/server.crt", "pki/server.key", "pki/ca.crt", "pki/crl.pem"] {
+    for name in ["pki", "secrets"] {
+        fs::create_dir(directory.path().join(name)).unwrap();
+    }
+    for name in
+        ["passwd", "acl", "pki/server.crt", "pki/server.key", "pki/ca.crt", "pki/crl.pem", "secrets/admin"]
+    {
         fs::write(directory.path().join(name), "").unwrap();
     }
     directory
@@ -50,6 +54,8 @@ fn the_sample_has_every_key_with_its_default() {
             ..realm_default()
         }],
         admin: Some(ADMIN_DEFAULT),
+        admin_token_file: Some(path("secrets/admin")),
+        audit: None,
         log: LogLevel::Info,
         listeners: vec![
             ListenerConfig { tls: Some(tls), ..ListenerConfig::new("0.0.0.0:8883".parse().unwrap()) },
@@ -174,7 +180,7 @@ fn values_about_clients_and_logs_arrive() {
                 assigned_client_id_prefix = \"\"\nclient_id_prefixes = [\"a\"]\nuser_name_as_client_id = true\n\
                 [[listener]]\nbind = \"[::]:1\"\nplain_text_on_network = true\nprotocol = \"websocket\"\n\
                 origins = [\"http://a\"]\nconnections = 3\nmount_point = \"a/\"\nmaximum_qos = 1\n\
-                topic_alias_maximum = 0\nversions = [\"5.0\"]\nipv6_only = true\noptional = true\n\
+                topic_alias_maximum = 0\nversions = [\"5.0\"]\nallow = [\"10.0.0.0/8\"]\ndeny = [\"10.0.0.1\"]\nipv6_only = true\noptional = true\n\
                 interface = \"lo\"\n\
                 [clients]\nretain_available = false\nretained_expiry_seconds = 60\n\
                 refuse_long_keep_alive = true\nsys_interval_seconds = 10\n\
@@ -214,6 +220,8 @@ fn values_about_clients_and_logs_arrive() {
             maximum_qos: gaugeline_protocol::QoS::AtLeastOnce,
             topic_alias_maximum: Some(0),
             versions: vec![gaugeline_protocol::Version::V5],
+            allow: vec!["10.0.0.0/8".parse().unwrap()],
+            deny: vec!["10.0.0.1".parse().unwrap()],
             ..ListenerConfig::new("[::]:1".parse().unwrap())
         }
     );
@@ -447,6 +455,20 @@ fn every_limit_accepts_its_default_and_refuses_what_is_out_of_range() {
             assert!(load(&directory, &text(wrong)).is_err(), "{key} {wrong}");
         }
     }
+}
+
+#[test]
+fn the_audit_log_has_bounds() {
+    let audit = |lines: &str| format!("{PLAIN}[audit]\nfile = \"audit.jsonl\"\n{lines}");
+    let directory = directory();
+    let config = load(&directory, &audit("file_bytes = 4096\nfiles = 0")).unwrap();
+    let expected = AuditConfig { file: directory.path().join("audit.jsonl"), file_bytes: 4096, files: 0 };
+    assert_eq!(config.audit, Some(expected));
+    check_errors([
+        (audit("file_bytes = 1"), "broker.toml:5: found 1, expected at least 4096"),
+        (audit("files = 1001"), "broker.toml:5: found 1001, expected at most 1000"),
+        (format!("{PLAIN}[audit]\n"), "broker.toml:3: found no key `file`"),
+    ]);
 }
 
 #[test]

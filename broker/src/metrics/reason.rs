@@ -70,6 +70,10 @@ reasons! {
         TooManyConnections = "too_many_connections",
         /// More connections than the limit, from one address.
         TooManyFromAddress = "too_many_from_address",
+        /// More connections than the limit of their listener.
+        TooManyOnListener = "too_many_on_listener",
+        /// An address that its listener does not take clients from.
+        Network = "network",
         /// Connections of the address or of the user come too fast.
         TooFast = "too_fast",
         /// More connections than the limit, of one user.
@@ -90,6 +94,10 @@ reasons! {
         ProtocolVersion = "protocol_version",
         /// A client identifier that is not allowed.
         ClientId = "client_id",
+        /// A keep-alive that is longer than allowed, or none.
+        KeepAlive = "keep_alive",
+        /// A will that may not be published.
+        Will = "will",
         /// An authentication method that is not supported.
         AuthenticationMethod = "authentication_method",
         /// The connection ended before CONNECT was there.
@@ -110,6 +118,10 @@ reasons! {
         Expired = "expired",
         /// Larger than the client's maximum packet size.
         TooLarge = "too_large",
+        /// A payload over the limit `payload_bytes`.
+        PayloadLimit = "payload_limit",
+        /// A topic that is too long behind the mount point of its listener.
+        TopicTooLong = "topic_too_long",
         /// The subscriber may not read the topic.
         AclRead = "acl_read",
         /// The publisher may not write the topic.

@@ -1,14 +1,19 @@
-//! What the handshake hands over to the connection.
+//! A client that has just been let in, and the connection that it becomes.
 
 use std::sync::Arc;
 
 use bytes::BytesMut;
 use gaugeline_protocol::{packet::Will, session::Session};
 
-use super::{listener::Entrance, pacing::Pacing, stream::Stream};
+use super::{
+    connection::Connection, listener::Entrance, mount_point::MountPoint, pacing::Pacing, rights::Rights,
+    stream::Stream,
+};
 use crate::{
     auth::Identity,
-    router::{Delivery, Mailbox, RetainedWalk},
+    hub::Hub,
+    metrics::Tally,
+    router::{Contents, Delivery, Mailbox, MatchCache, RetainedWalk},
     sessions::Seat,
     settings::Followed,
     storage::Ticket,
@@ -32,7 +37,67 @@ pub(super) struct Arrival {
     /// Where storage must be before it leaves: it promises the will.
     pub(super) opened_at: Ticket,
     pub(super) stamps: bool,
+    pub(super) mount_point: Option<MountPoint>,
     /// What the client was told of them in CONNACK holds as long as the connection.
     pub(super) settings: Followed,
     pub(super) pacing: Pacing,
+}
+
+impl Connection {
+    pub(super) fn new(hub: Arc<Hub>, arrival: Arrival) -> Self {
+        let Arrival {
+            stream,
+            identity,
+            session,
+            mailbox,
+            seat,
+            will,
+            entrance,
+            walks,
+            received,
+            out,
+            opened_at,
+            stamps,
+            mount_point,
+            settings,
+            pacing,
+        } = arrival;
+        let epoch = hub.access.epoch();
+        let rights = Rights::of_new_session(&mailbox, session.subscriptions().len(), epoch);
+        Self {
+            hub,
+            stream,
+            identity,
+            mailbox,
+            seat,
+            will,
+            entrance,
+            cache: MatchCache::default(),
+            partial: received,
+            out,
+            flushing: false,
+            backlog: Contents::default(),
+            walks,
+            resent: session.inflight() == 0,
+            session,
+            busy: false,
+            stall: None,
+            storage_stall: None,
+            pacing,
+            refused_until: None,
+            timer: None,
+            retained_at: Ticket::START,
+            subscribed_at: opened_at,
+            gated: None,
+            sent: Vec::new(),
+            settled: Vec::new(),
+            stamps,
+            mount_point,
+            packet_bytes_max: settings.limits.packet_bytes,
+            settings,
+            rights,
+            tally: Tally::default(),
+            occupied: false,
+        }
+    }
 }

@@ -24,8 +24,8 @@ use gaugeline_protocol::{
 use tokio::time::Sleep;
 
 use super::{
-    arrival::Arrival,
     listener::Entrance,
+    mount_point::MountPoint,
     pacing::Pacing,
     rights::Rights,
     scratch::{READ_BYTES, Scratch},
@@ -124,6 +124,7 @@ pub(super) struct Connection {
     /// The client asked to be told when messages were received: then each must be safe before it is told, or a crash
     /// could give the same message two stamps.
     pub(super) stamps: bool,
+    pub(super) mount_point: Option<MountPoint>,
     /// The largest packet that the client may send: what it was told.
     pub(super) packet_bytes_max: usize,
     pub(super) settings: Followed,
@@ -164,61 +165,6 @@ impl Future for Connection {
 }
 
 impl Connection {
-    pub(super) fn new(hub: Arc<Hub>, arrival: Arrival) -> Self {
-        let Arrival {
-            stream,
-            identity,
-            session,
-            mailbox,
-            seat,
-            will,
-            entrance,
-            walks,
-            received,
-            out,
-            opened_at,
-            stamps,
-            settings,
-            pacing,
-        } = arrival;
-        let epoch = hub.access.epoch();
-        let rights = Rights::of_new_session(&mailbox, session.subscriptions().len(), epoch);
-        Self {
-            hub,
-            stream,
-            identity,
-            mailbox,
-            seat,
-            will,
-            entrance,
-            cache: MatchCache::default(),
-            partial: received,
-            out,
-            flushing: false,
-            backlog: Contents::default(),
-            walks,
-            resent: session.inflight() == 0,
-            session,
-            busy: false,
-            stall: None,
-            storage_stall: None,
-            pacing,
-            refused_until: None,
-            timer: None,
-            retained_at: Ticket::START,
-            subscribed_at: opened_at,
-            gated: None,
-            sent: Vec::new(),
-            settled: Vec::new(),
-            stamps,
-            packet_bytes_max: settings.limits.packet_bytes,
-            settings,
-            rights,
-            tally: Tally::default(),
-            occupied: false,
-        }
-    }
-
     fn turns(&mut self, cx: &mut Context<'_>, scratch: &mut Scratch) -> Result<(), Ending> {
         let now = clock::now();
         self.settings.follow(&self.hub.settings);

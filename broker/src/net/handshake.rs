@@ -7,7 +7,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use bytes::BytesMut;
 use gaugeline_protocol::{
-    ClientId, ReasonCode, Version, codec,
+    ReasonCode, Version, codec,
     packet::{ConnAck, ConnAckProperties, Connect},
     session::{self, Negotiated, Session},
 };
@@ -16,10 +16,13 @@ use zeroize::Zeroize as _;
 
 use super::{
     arrival::Arrival,
+    claimed_id::{self, Unclaimable},
     connection::Connection,
-    listener::{Entrance, ListenerTerms},
+    listener::Entrance,
+    mount_point::MountPoint,
     pacing::Pacing,
     stream::Stream,
+    terms::ListenerTerms,
     tls::{self, LiveTls, PeerCertificate},
     websocket::{self, NotOpened},
 };
@@ -112,7 +115,7 @@ async fn let_in(
             }
             Err(_) => return refuse(&hub, None, None, address, &too_slow(limit)),
         };
-    let admitted = admit(&hub, &settings, &listener, certificate, &connect, address).await;
+    let admitted = admit(&hub, &settings, &listener, certificate, &mut connect, address).await;
     forget_password(&mut connect);
     match admitted {
         Ok(admitted) => enter(hub, stream, received, connect, admitted, entrance, settings),
@@ -139,7 +142,7 @@ fn too_slow(limit: Duration) -> Refused {
 
 fn refuse(hub: &Hub, client: Option<&str>, user: Option<&str>, address: SocketAddr, refused: &Refused) {
     hub.metrics.connections_refused.inc(refused.counted);
-    log::not_admitted(client, user, address, format_args!("{}", refused.detail));
+    log::not_admitted(&hub.audit, client, user, address, format_args!("{}", refused.detail));
 }
 
 async fn answer_refusal(stream: Stream, refused: &Refused) {
@@ -226,7 +229,7 @@ async fn read_connect(
             return Err(Refused::silently(RefusalReason::MalformedConnect, detail));
         }
         let frame = codec::frame(received, settings.limits.connect_packet_bytes)
-            .map_err(|error| malformed(error, None))?;
+            .map_err(|error| malformed(error, begins_v5(received).then_some(Version::V5)))?;
         if let Some(frame) = frame {
             let connect = Connect::decode(&frame, &settings.packets)
                 .map_err(|error| malformed(error, claims_v5(frame.body).then_some(Version::V5)))?;
@@ -256,6 +259,13 @@ async fn read_connect(
     }
 }
 
+/// As [`claims_v5`], of a CONNECT that is not whole: one that is too large, for instance.
+fn begins_v5(received: &[u8]) -> bool {
+    // Behind the first byte comes the length, whose last byte alone has no highest bit.
+    let length = received.iter().skip(1).take_while(|byte| **byte & 0x80 != 0).count() + 2;
+    claims_v5(received.get(length..).unwrap_or_default())
+}
+
 /// Whether a malformed CONNECT came from a client that understands the reason codes of MQTT 5.
 fn claims_v5(body: &[u8]) -> bool {
     body.starts_with(b"\0\x04MQTT\x05")
@@ -268,6 +278,7 @@ struct Admitted {
     seat: Arc<Seat>,
     /// The session that was there.
     found: Option<Box<Parked>>,
+    mount_point: Option<MountPoint>,
     pacing: Pacing,
 }
 
@@ -276,15 +287,13 @@ async fn admit(
     settings: &Settings,
     listener: &ListenerTerms,
     certificate: Option<Arc<PeerCertificate>>,
-    connect: &Connect,
+    connect: &mut Connect,
     address: SocketAddr,
 ) -> Result<Admitted, Refused> {
-    let realm = listener.realm;
-    let answered = |reason, counted, detail: String| Refused {
-        detail,
-        counted,
-        answer: Some((connect.version, reason)),
-    };
+    let (realm, version) = (listener.realm, connect.version);
+    let answered =
+        |reason, counted, detail: String| Refused { detail, counted, answer: Some((version, reason)) };
+    check_listener(listener, connect)?;
     let rules = hub.access.snapshot();
     let named = certificate.as_ref().and_then(|shown| listener.identity.user(shown.leaf()));
     let names_user = named.is_some();
@@ -294,14 +303,21 @@ async fn admit(
         })?),
         None => check_password(hub, realm, connect, address).await?,
     };
-    let negotiated =
-        session::negotiate(connect, &settings.server, assigned_client_id).map_err(|refusal| {
-            let counted = match refusal.reason {
-                ReasonCode::ClientIdentifierNotValid => RefusalReason::ClientId,
-                _ => RefusalReason::AuthenticationMethod,
-            };
-            answered(refusal.reason, counted, refusal.to_string())
-        })?;
+    let ids = &rules.realm(realm).client_ids;
+    let unclaimable = |error: Unclaimable| answered(error.reason, RefusalReason::ClientId, error.detail);
+    claimed_id::settle(ids, user.as_deref(), connect).map_err(unclaimable)?;
+    let server = listener.server_settings(settings);
+    let assign = || claimed_id::assigned(ids);
+    let negotiated = session::negotiate(connect, &server, assign).map_err(|refusal| {
+        let counted = match refusal.reason {
+            ReasonCode::BadAuthenticationMethod => RefusalReason::AuthenticationMethod,
+            ReasonCode::ClientIdentifierNotValid if !connect.client_id.is_empty() => RefusalReason::KeepAlive,
+            ReasonCode::ClientIdentifierNotValid => RefusalReason::ClientId,
+            _ => RefusalReason::Will,
+        };
+        answered(refusal.reason, counted, refusal.to_string())
+    })?;
+    claimed_id::check_prefix(ids, &negotiated.client_id).map_err(unclaimable)?;
     if !listener.client_id_rule.admits(user.as_deref(), negotiated.client_id.as_str()) {
         let detail = format!(
             "the client identifier `{}` does not belong to the user (client_id_must_be)",
@@ -320,7 +336,8 @@ async fn admit(
     let identity = Identity { realm, user, client_id, address };
     let seat = Seat::of(realm, identity.user.clone())
         .with_certificate(certificate, names_user)
-        .on_terms(Arc::clone(&listener.superseded));
+        .on_terms(Arc::clone(&listener.superseded))
+        .from_address(address, clock::wall_nanoseconds());
     let seat = Arc::new(seat);
     let found = match hub.registry.claim(&identity.client_id, &seat) {
         Claim::Free => None,
@@ -339,7 +356,29 @@ async fn admit(
     } else if seat.is_superseded() {
         seat.vacate(ReasonCode::AdministrativeAction);
     }
-    Ok(Admitted { identity, negotiated, seat, found, pacing })
+    Ok(Admitted { identity, negotiated, seat, found, pacing, mount_point: listener.mount_point.clone() })
+}
+
+/// Whether the listener speaks the client's version, and its will has room behind the mount point.
+fn check_listener(listener: &ListenerTerms, connect: &mut Connect) -> Result<(), Refused> {
+    let version = connect.version;
+    if !listener.speaks(version) {
+        return Err(Refused {
+            detail: format!("the listener does not speak MQTT {version}"),
+            counted: RefusalReason::ProtocolVersion,
+            answer: Some((version, ReasonCode::UnsupportedProtocolVersion)),
+        });
+    }
+    if let (Some(mount_point), Some(will)) = (&listener.mount_point, &mut connect.will)
+        && !mount_point.mount(will)
+    {
+        return Err(Refused {
+            detail: "the topic of its will is too long behind the mount point".to_owned(),
+            counted: RefusalReason::Will,
+            answer: Some((version, ReasonCode::TopicNameInvalid)),
+        });
+    }
+    Ok(())
 }
 
 /// The user, by name and password; `None` for an anonymous client.
@@ -362,19 +401,6 @@ async fn check_password(
     Ok(authenticated.user)
 }
 
-/// A client identifier for a client that sent none: unguessable, so that nobody can take it over.
-fn assigned_client_id() -> ClientId {
-    let mut random = [0; 16];
-    // Without random numbers the identifier would be a known one: better none than one that others can take over.
-    if getrandom::fill(&mut random).is_err() {
-        tracing::error!(
-            "the system gives no random numbers: assigned client identifiers are not unguessable"
-        );
-    }
-    let text = random.iter().fold("auto-".to_owned(), |text, byte| format!("{text}{byte:02x}"));
-    ClientId::new(&text).unwrap_or_else(|| unreachable!("the text is not empty"))
-}
-
 /// Starts the connection's task.
 fn enter(
     hub: Arc<Hub>,
@@ -385,9 +411,10 @@ fn enter(
     entrance: Entrance,
     settings: Followed,
 ) {
-    let Admitted { identity, negotiated, seat, found, pacing } = admitted;
+    let Admitted { identity, negotiated, seat, found, pacing, mount_point } = admitted;
     let limits_packets = (negotiated.outgoing_packet_bytes_max as usize) < FRAME_BYTES_MAX;
-    let wire = Wire::of(negotiated.version, limits_packets);
+    // Frames are the same for everybody; who sees other topics gets its own.
+    let wire = Wire::of(negotiated.version, limits_packets || mount_point.is_some());
     let Started { mut session, mailbox, walks, present } = start_session(&hub, &identity, negotiated, found);
     let expiry_asked = connect.properties.session_expiry_seconds;
     let mut out = BytesMut::new();
@@ -400,6 +427,8 @@ fn enter(
     let stamps = session.version().is_v5() && connect.properties.user_properties.iter().any(asks);
     for delivery in session.messages_mut() {
         delivery.stamped = stamps;
+        let hidden = mount_point.as_ref().map(|mount| mount.hidden_bytes(delivery.message.topic()));
+        delivery.hidden_topic_bytes = hidden.unwrap_or(0);
     }
     let will = connect.will.map(Box::new);
     let mut opened_at = Ticket::START;
@@ -415,7 +444,7 @@ fn enter(
         // Of the session alone nothing is lost that SUBACK or PUBACK does not wait for.
         opened_at = if will.is_some() { opened } else { opened_at };
     }
-    log::connected(&identity, session.version(), present);
+    log::connected(&hub.audit, settings.connection_messages, &identity, session.version(), present);
     let arrival = Arrival {
         stream,
         identity,
@@ -429,6 +458,7 @@ fn enter(
         out,
         opened_at,
         stamps,
+        mount_point,
         settings,
         pacing,
     };
@@ -465,16 +495,4 @@ fn start_session(
     }
     let mailbox = hub.mailbox(identity, negotiated.is_persistent());
     Started { session: Session::new(negotiated, now), mailbox, walks: Vec::new(), present: false }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn assigned_client_ids_differ_and_are_valid() {
-        let (one, other) = (assigned_client_id(), assigned_client_id());
-        assert_ne!(one, other);
-        assert_eq!(one.as_str().len(), "auto-".len() + 32);
-    }
 }

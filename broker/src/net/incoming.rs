@@ -1,19 +1,21 @@
 //! What a connection does with its client's packets.
 
 use std::{
+    borrow::Cow,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use bytes::BytesMut;
 use gaugeline_protocol::{
-    PacketId, QoS, ReasonCode, codec,
+    PacketId, QoS, ReasonCode, TopicFilter, codec,
     packet::{self, Publish, RetainHandling, SubAck, Subscribe, SubscribeFilter, UnsubAck, Unsubscribe},
     session::{Answer, Event, Subscription, Violation},
 };
 
 use super::connection::{Connection, Ending};
 use crate::{
+    hub::to_retain,
     log,
     metrics::DropReason,
     router::{CachedTopic, Delivery, Fanout, RetainedWalk, Run},
@@ -107,7 +109,24 @@ impl Connection {
         now: Instant,
     ) {
         self.tally.received(publish.qos);
-        let name = alias.unwrap_or(publish.topic);
+        let mut name = Cow::Borrowed(alias.unwrap_or(publish.topic));
+        if let Some(mount_point) = &self.mount_point {
+            let Some(whole) = mount_point.topic(&name) else {
+                self.send_run(run, fanout);
+                return self.turn_down(
+                    &publish,
+                    &name,
+                    DropReason::TopicTooLong,
+                    ReasonCode::TopicNameInvalid,
+                );
+            };
+            name = Cow::Owned(whole);
+        }
+        let name = &*name;
+        if publish.payload.len() > self.settings.limits.payload_bytes {
+            self.send_run(run, fanout);
+            return self.turn_down(&publish, name, DropReason::PayloadLimit, ReasonCode::QuotaExceeded);
+        }
         let (mut topic, fresh) = self.cache.look_up(name, &self.identity, &self.hub.router, &self.hub.access);
         if !topic.write.allowed {
             self.send_run(run, fanout);
@@ -146,9 +165,20 @@ impl Connection {
         let client = self.identity.client_id.as_str();
         self.hub.metrics.count_drops(DropReason::AclWrite, Some(client), Some(&topic.topic), 1);
         if fresh {
-            log::refused(&self.identity, format_args!("publish: it may not write {}", topic.topic));
+            log::refused(
+                &self.hub.audit,
+                &self.identity,
+                format_args!("publish: it may not write {}", topic.topic),
+            );
         }
         self.acknowledge(publish, ReasonCode::NotAuthorized, 0);
+    }
+
+    /// A message that is not taken, though its publisher did nothing wrong: MQTT 5 is told so.
+    fn turn_down(&mut self, publish: &Publish<'_>, topic: &str, counted: DropReason, reason: ReasonCode) {
+        let client = self.identity.client_id.as_str();
+        self.hub.metrics.count_drops(counted, Some(client), Some(topic), 1);
+        self.acknowledge(publish, reason, 0);
     }
 
     fn retain(
@@ -159,7 +189,7 @@ impl Connection {
     ) -> Result<(), ReasonCode> {
         let single = Run {
             topic: Arc::clone(topic),
-            publishes: vec![*publish],
+            publishes: vec![to_retain(publish, self.settings.clients.retained_expiry)],
             publisher: Some(self.mailbox.id()),
             received_at: now,
             refused: Vec::new(),
@@ -169,6 +199,7 @@ impl Connection {
         let kept = self.hub.retain(&topic.topic, message);
         if kept.is_err() {
             log::refused(
+                &self.hub.audit,
                 &self.identity,
                 format_args!(
                     "retained message on {}: the limit of retained messages is reached",
@@ -261,6 +292,7 @@ impl Connection {
             self.acknowledge(publish, ReasonCode::QuotaExceeded, not_before);
         } else if self.refused_until.is_none() {
             log::refused(
+                &self.hub.audit,
                 &self.identity,
                 format_args!("publish on {}: the queue of a session that gets it is full", run.topic.topic),
             );
@@ -294,10 +326,13 @@ impl Connection {
         id: Option<u32>,
         walks: &mut Vec<RetainedWalk>,
     ) -> ReasonCode {
-        let filter = wanted.filter;
+        let Some(filter) = self.mounted(wanted.filter) else { return ReasonCode::TopicFilterInvalid };
+        // As mosquitto does: what could not be published is not promised.
+        let qos = wanted.qos.min(self.session.negotiated().maximum_qos);
         if !self.hub.access.load().may_subscribe(&self.identity, &filter) {
             self.hub.metrics.subscribes_denied.inc();
             log::refused(
+                &self.hub.audit,
                 &self.identity,
                 format_args!("subscribe: it may read nothing that matches {filter}"),
             );
@@ -306,13 +341,14 @@ impl Connection {
         let existed = self.session.subscriptions().contains(&filter);
         if !existed && self.session.subscriptions().len() >= self.settings.limits.subscriptions_per_session {
             log::refused(
+                &self.hub.audit,
                 &self.identity,
                 format_args!("subscribe to {filter}: the limit of subscriptions_per_session is reached"),
             );
             return ReasonCode::QuotaExceeded;
         }
         let subscription = Subscription {
-            qos: wanted.qos,
+            qos,
             no_local: wanted.no_local,
             retain_as_published: wanted.retain_as_published,
             id,
@@ -339,7 +375,7 @@ impl Connection {
             let page = self.hub.router.retained().pages(filter);
             walks.push(RetainedWalk { page, subscription, waiting: None });
         }
-        match wanted.qos {
+        match qos {
             QoS::AtMostOnce => ReasonCode::Success,
             QoS::AtLeastOnce => ReasonCode::GrantedQoS1,
             QoS::ExactlyOnce => ReasonCode::GrantedQoS2,
@@ -351,6 +387,9 @@ impl Connection {
             .filters
             .iter()
             .map(|filter| {
+                let Some(filter) = &self.mounted(filter.clone()) else {
+                    return ReasonCode::NoSubscriptionExisted;
+                };
                 self.walks.retain(|walk| walk.filter() != filter);
                 if self.session.subscriptions_mut().remove(filter).is_none() {
                     return ReasonCode::NoSubscriptionExisted;
@@ -367,6 +406,14 @@ impl Connection {
         let answer = UnsubAck::new(unsubscribe.packet_id, reasons);
         let ticket = std::mem::take(&mut self.subscribed_at);
         self.send_answer(ticket, |version, out| answer.encode(version, out));
+    }
+
+    /// The filter behind the listener's mount point; `None` if it is too long then.
+    fn mounted(&self, filter: TopicFilter) -> Option<TopicFilter> {
+        match &self.mount_point {
+            None => Some(filter),
+            Some(mount_point) => mount_point.filter(&filter),
+        }
     }
 
     /// Answers cannot fail to encode: they have no texts, and as many codes as the request had filters.

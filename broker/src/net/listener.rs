@@ -6,7 +6,7 @@ use std::{
     net::{IpAddr, SocketAddr},
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -15,54 +15,24 @@ use arc_swap::ArcSwap;
 use foldhash::fast::RandomState;
 use parking_lot::Mutex;
 use tokio::{
-    net::{TcpListener, TcpSocket, TcpStream},
+    net::{TcpListener, TcpStream},
     sync::watch,
 };
 
-use super::{handshake, tls::LiveTls};
+use super::{
+    bind, handshake,
+    terms::{ListenerTerms, Place},
+};
 use crate::{
-    auth::{ClientIdRule, IdentitySource, RealmId},
     clock,
-    config::{ListenerConfig, Protocol},
+    config::ListenerConfig,
     hub::Hub,
     log,
     metrics::{Metrics, RefusalReason},
 };
 
-/// Connections that the kernel completes before they are accepted: a fleet that comes back at once.
-const BACKLOG: u32 = 4096;
 /// How long to wait when the system has no more file descriptors: accepting fails at once until one is free.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(50);
-
-/// On which terms a listener takes clients.
-#[derive(Debug)]
-pub(crate) struct ListenerTerms {
-    pub(crate) tls: Option<Arc<LiveTls>>,
-    pub(crate) protocol: Protocol,
-    /// Whose rules hold for them.
-    pub(crate) realm: RealmId,
-    /// Where they have their user names from.
-    pub(crate) identity: IdentitySource,
-    /// Which client identifiers they may have.
-    pub(crate) client_id_rule: ClientIdRule,
-    /// Other terms hold now, which those who came in on these must not escape. Shared with the terms that follow these
-    /// without such a difference.
-    pub(crate) superseded: Arc<AtomicBool>,
-}
-
-impl ListenerTerms {
-    /// Those of the configuration.
-    pub(crate) fn new(config: &ListenerConfig, tls: Option<Arc<LiveTls>>) -> Self {
-        Self {
-            tls,
-            protocol: config.protocol.clone(),
-            realm: config.realm,
-            identity: config.identity,
-            client_id_rule: config.client_id_rule.clone(),
-            superseded: Arc::default(),
-        }
-    }
-}
 
 /// A bound socket.
 pub(crate) struct Listener {
@@ -72,13 +42,11 @@ pub(crate) struct Listener {
 }
 
 impl Listener {
-    pub(crate) fn bind(address: SocketAddr, terms: ListenerTerms) -> io::Result<Self> {
-        let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-        socket.set_reuseaddr(true)?;
-        socket.bind(address)?;
-        let socket = socket.listen(BACKLOG)?;
+    /// `None` for an optional one at an address that the machine does not have.
+    pub(crate) fn bind(config: &ListenerConfig, terms: ListenerTerms) -> io::Result<Option<Self>> {
+        let Some(socket) = bind::listen(config)? else { return Ok(None) };
         let address = socket.local_addr()?;
-        Ok(Self { socket, terms: Arc::new(ArcSwap::from_pointee(terms)), address })
+        Ok(Some(Self { socket, terms: Arc::new(ArcSwap::from_pointee(terms)), address }))
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
@@ -94,7 +62,11 @@ impl Listener {
     pub(crate) async fn accept(self, hub: Arc<Hub>, doorman: Arc<Doorman>) {
         loop {
             match self.socket.accept().await {
-                Ok((socket, address)) => self.receive(&hub, &doorman, socket, address),
+                Ok((socket, address)) => {
+                    // Clients of IPv4 look like those of IPv6 where one socket takes both.
+                    let address = SocketAddr::new(address.ip().to_canonical(), address.port());
+                    self.receive(&hub, &doorman, socket, address);
+                }
                 Err(error) => {
                     tracing::error!("cannot accept a connection on {}: {error}", self.address);
                     tokio::time::sleep(EXHAUSTED_PAUSE).await;
@@ -105,32 +77,39 @@ impl Listener {
 
     fn receive(&self, hub: &Arc<Hub>, doorman: &Arc<Doorman>, socket: TcpStream, address: SocketAddr) {
         hub.metrics.connections_accepted.inc();
+        let terms = self.terms.load_full();
         if let Err(too_fast) = hub.arrivals.from_address(address.ip(), clock::now()) {
             hub.metrics.connections_refused.inc(RefusalReason::TooFast);
-            return log::not_admitted(None, None, address, format_args!("{too_fast}"));
+            return log::not_admitted(&hub.audit, None, None, address, format_args!("{too_fast}"));
         }
-        let entrance = match doorman.enter(address.ip()) {
+        let entrance = match terms.enter(address.ip()).and_then(|place| doorman.enter(address.ip(), place)) {
             Ok(entrance) => entrance,
-            Err(reason) => {
-                hub.metrics.connections_refused.inc(reason);
-                let limit = match reason {
-                    RefusalReason::TooManyFromAddress => "connections_per_address",
-                    _ => "connections",
-                };
-                return log::not_admitted(
-                    None,
-                    None,
-                    address,
-                    format_args!("the limit of {limit} is reached"),
-                );
-            }
+            Err(reason) => return self.turn_away(hub, address, reason),
         };
         // Small packets must not wait for the acknowledgement of earlier ones. The system refuses only on a socket
         // that is gone already, which the handshake finds out.
         socket.set_nodelay(true).ok();
         let closing = doorman.closing.subscribe();
         let hub = Arc::clone(hub);
-        tokio::spawn(handshake::welcome(hub, socket, address, self.terms.load_full(), entrance, closing));
+        tokio::spawn(handshake::welcome(hub, socket, address, terms, entrance, closing));
+    }
+}
+
+impl Listener {
+    /// Refuses a connection before anything else is done for it.
+    fn turn_away(&self, hub: &Hub, address: SocketAddr, reason: RefusalReason) {
+        hub.metrics.connections_refused.inc(reason);
+        let detail = match reason {
+            RefusalReason::TooManyFromAddress => "the limit of connections_per_address is reached",
+            RefusalReason::TooManyOnListener => "the limit of `connections` of the listener is reached",
+            RefusalReason::Network => "the listener takes nobody from this address (allow, deny)",
+            _ => "the limit of connections is reached",
+        };
+        let (logged, last) = self.terms.load().logs_refusal(clock::now());
+        if logged {
+            let more = if last { "; others on this listener are only counted for a while" } else { "" };
+            log::not_admitted(&hub.audit, None, None, address, format_args!("{detail}{more}"));
+        }
     }
 }
 
@@ -156,6 +135,7 @@ struct Inside {
 pub(crate) struct Entrance {
     doorman: Arc<Doorman>,
     address: IpAddr,
+    _place: Place,
 }
 
 impl Doorman {
@@ -185,7 +165,7 @@ impl Doorman {
         self.inside.lock().total
     }
 
-    fn enter(self: &Arc<Self>, address: IpAddr) -> Result<Entrance, RefusalReason> {
+    fn enter(self: &Arc<Self>, address: IpAddr, place: Place) -> Result<Entrance, RefusalReason> {
         let mut inside = self.inside.lock();
         if inside.total >= self.connections_max.load(Ordering::Relaxed) {
             return Err(RefusalReason::TooManyConnections);
@@ -197,7 +177,7 @@ impl Doorman {
         *from_address += 1;
         inside.total += 1;
         self.metrics.connections_open.inc();
-        Ok(Entrance { doorman: Arc::clone(self), address })
+        Ok(Entrance { doorman: Arc::clone(self), address, _place: place })
     }
 }
 
@@ -218,20 +198,24 @@ impl Drop for Entrance {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::ListenerConfig;
 
     #[test]
     fn places_are_limited_and_given_back() {
         let doorman = Arc::new(Doorman::new(3, 2, Metrics::new()));
+        let config = ListenerConfig::new(([127, 0, 0, 1], 0).into());
+        let terms = Arc::new(ListenerTerms::new(&config, None));
+        let enter = |address| doorman.enter(address, terms.enter(address).unwrap());
         let (one, two) = ([10, 0, 0, 1].into(), [10, 0, 0, 2].into());
-        let first = doorman.enter(one).unwrap();
-        let _second = doorman.enter(one).unwrap();
-        assert_eq!(doorman.enter(one).err(), Some(RefusalReason::TooManyFromAddress));
-        let _third = doorman.enter(two).unwrap();
-        assert_eq!(doorman.enter(two).err(), Some(RefusalReason::TooManyConnections));
+        let first = enter(one).unwrap();
+        let _second = enter(one).unwrap();
+        assert_eq!(enter(one).err(), Some(RefusalReason::TooManyFromAddress));
+        let _third = enter(two).unwrap();
+        assert_eq!(enter(two).err(), Some(RefusalReason::TooManyConnections));
         drop(first);
-        assert!(doorman.enter(one).is_ok());
+        assert!(enter(one).is_ok());
         assert_eq!(doorman.inside(), 2);
         doorman.set_limits(2, 2);
-        assert_eq!(doorman.enter(two).err(), Some(RefusalReason::TooManyConnections));
+        assert_eq!(enter(two).err(), Some(RefusalReason::TooManyConnections));
     }
 }

@@ -145,7 +145,8 @@ impl Listeners {
         configs: &[ListenerConfig],
     ) -> Result<(Self, PlannedListeners), ListenError> {
         let listeners = Self { doorman: Arc::new(doorman), running: Mutex::default() };
-        let plans = configs.iter().map(add).collect::<Result<_, ListenError>>()?;
+        let plans = configs.iter().filter_map(|config| add(config).transpose());
+        let plans = plans.collect::<Result<_, ListenError>>()?;
         Ok((listeners, PlannedListeners { plans }))
     }
 
@@ -168,7 +169,7 @@ impl Listeners {
                 continue;
             }
             let Some((bind, _)) = running.iter().find(|(bind, _)| overlap(*bind, config.bind)) else {
-                plans.push(add(config)?);
+                plans.extend(add(config)?);
                 continue;
             };
             at_next_start.push(format!("the listener on {}: one on {bind} is in its way", config.bind));
@@ -260,6 +261,7 @@ impl Running {
         };
         let old = self.terms.load_full();
         let mut terms = ListenerTerms::new(&config, live);
+        terms.count_on(&old);
         if ends_connections(&self.config, &config) {
             old.superseded.store(true, Ordering::Release);
         } else {
@@ -271,14 +273,18 @@ impl Running {
     }
 }
 
-fn add(config: &ListenerConfig) -> Result<Plan, ListenError> {
+/// `None` for an optional one at an address that the machine does not have.
+fn add(config: &ListenerConfig) -> Result<Option<Plan>, ListenError> {
     let tls = match plan_tls(config, &ListenerTerms::new(config, None))? {
         PlannedTls::New(live) => Some(live),
         PlannedTls::Off | PlannedTls::Replaced(..) => None,
     };
-    let listener = Listener::bind(config.bind, ListenerTerms::new(config, tls))
+    let listener = Listener::bind(config, ListenerTerms::new(config, tls))
         .map_err(|error| BindError::new(config.bind, &error))?;
-    Ok(Plan::Add { config: config.clone(), listener })
+    if listener.is_none() {
+        tracing::info!(address = %config.bind, "not listening: this machine does not have the address");
+    }
+    Ok(listener.map(|listener| Plan::Add { config: config.clone(), listener }))
 }
 
 /// Reads and checks the files of a listener that has these terms now.

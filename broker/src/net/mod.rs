@@ -2,6 +2,8 @@
 //! hand-written poll.
 
 mod arrival;
+mod bind;
+mod claimed_id;
 mod connection;
 mod ending;
 mod gate;
@@ -9,14 +11,17 @@ mod handshake;
 mod incoming;
 mod listener;
 mod listeners;
+mod mount_point;
 mod outgoing;
 mod pacing;
 mod rights;
 mod scratch;
 mod stream;
+mod terms;
 pub mod tls;
 mod websocket;
 
-pub(crate) use listener::{Doorman, Listener, ListenerTerms};
+pub(crate) use listener::{Doorman, Listener};
 pub use listeners::{BindError, Bound};
 pub(crate) use listeners::{ListenError, Listeners, PlannedListeners};
+pub(crate) use terms::ListenerTerms;

@@ -124,6 +124,9 @@ impl Connection {
             return Some(delivery);
         }
         delivery.stamped = self.stamps;
+        if let Some(mount_point) = &self.mount_point {
+            delivery.hidden_topic_bytes = mount_point.hidden_bytes(delivery.message.topic());
+        }
         let (size, qos, stamp) = (delivery.message.size(), delivery.qos, delivery.message.stamp());
         let kept = self.mailbox.keeps(qos) && self.hub.store.keeps();
         // A packet id of QoS 2 must be safe before the client sees it, and nothing overtakes what waits for that.

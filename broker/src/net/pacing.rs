@@ -62,6 +62,7 @@ impl Connection {
         if !self.pacing.is_told {
             self.pacing.is_told = true;
             log::refused(
+                &self.hub.audit,
                 &self.identity,
                 format_args!("to read as fast as it sends: a limit of its user or its address is reached"),
             );

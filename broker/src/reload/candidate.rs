@@ -5,7 +5,10 @@ use std::path::PathBuf;
 use sha2::{Digest as _, Sha256};
 
 use super::{ReloadError, Subject, next_start, realms};
-use crate::{auth::Access, config::Config, net::PlannedListeners, settings::Settings, watch::FileWatch};
+use crate::{
+    admin::AdminToken, auth::Access, config::Config, net::PlannedListeners, settings::Settings,
+    watch::FileWatch,
+};
 
 /// How often the files are read again because one of them changed meanwhile. Then whoever writes them all the time has
 /// to live with what was found.
@@ -17,6 +20,7 @@ pub(super) struct Candidate {
     pub(super) access: Access,
     pub(super) settings: Settings,
     pub(super) listeners: PlannedListeners,
+    pub(super) token: Option<AdminToken>,
     /// What has changed and cannot be taken without a start.
     pub(super) at_next_start: Vec<String>,
     /// The files that it was read from, as they were before they were read.
@@ -54,8 +58,9 @@ impl Candidate {
         let access = Access::load_slots(&slots)?;
         let mut at_next_start = next_start::changed_keys(&subject.started, &config);
         let listeners = subject.listeners.plan(&config.listeners, &mut at_next_start)?;
+        let token = config.admin_token_file.as_deref().map(AdminToken::load).transpose()?;
         let settings = Settings::new(&config);
-        Ok(Self { config, access, settings, listeners, at_next_start, watch, digest })
+        Ok(Self { config, access, settings, listeners, token, at_next_start, watch, digest })
     }
 }
 

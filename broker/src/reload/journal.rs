@@ -1,8 +1,11 @@
 //! What was loaded when, and what became of the last reload.
 
+use std::sync::Arc;
+
 use parking_lot::Mutex;
 
 use super::Trigger;
+use crate::config::Config;
 
 /// What a reload has brought.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -29,11 +32,13 @@ pub struct LastReload {
 /// See the module.
 #[derive(Debug)]
 pub struct Journal {
+    started: Arc<Config>,
     state: Mutex<State>,
 }
 
 #[derive(Debug)]
 struct State {
+    config: Arc<Config>,
     loaded_at_nanoseconds: u64,
     last: Option<LastReload>,
     at_next_start: Vec<String>,
@@ -41,14 +46,25 @@ struct State {
 
 impl Journal {
     /// Everything was loaded now, at the start.
-    pub(super) fn new(at_nanoseconds: u64) -> Self {
-        Self {
-            state: Mutex::new(State {
-                loaded_at_nanoseconds: at_nanoseconds,
-                last: None,
-                at_next_start: Vec::new(),
-            }),
-        }
+    pub(super) fn new(at_nanoseconds: u64, config: Config) -> Self {
+        let started = Arc::new(config);
+        let state = State {
+            config: Arc::clone(&started),
+            loaded_at_nanoseconds: at_nanoseconds,
+            last: None,
+            at_next_start: Vec::new(),
+        };
+        Self { started, state: Mutex::new(state) }
+    }
+
+    /// What the broker was started with.
+    pub fn started(&self) -> &Config {
+        &self.started
+    }
+
+    /// What was loaded last; part of it may hold from the next start on.
+    pub fn config(&self) -> Arc<Config> {
+        Arc::clone(&self.state.lock().config)
     }
 
     /// When what holds now was loaded, in nanoseconds since 1970.
@@ -70,10 +86,11 @@ impl Journal {
         self.state.lock().last.as_ref().and_then(|last| last.result.as_ref().err().cloned())
     }
 
-    pub(super) fn done(&self, at_nanoseconds: u64, trigger: Trigger, report: Report) {
+    pub(super) fn done(&self, at_nanoseconds: u64, trigger: Trigger, report: Report, config: Config) {
         let at_next_start = report.at_next_start.clone();
         let last = Some(LastReload { at_nanoseconds, trigger, result: Ok(report) });
-        *self.state.lock() = State { loaded_at_nanoseconds: at_nanoseconds, last, at_next_start };
+        *self.state.lock() =
+            State { config: Arc::new(config), loaded_at_nanoseconds: at_nanoseconds, last, at_next_start };
     }
 
     pub(super) fn refused(&self, at_nanoseconds: u64, trigger: Trigger, error: String) {

@@ -12,6 +12,7 @@ mod realms;
 
 use std::{sync::Arc, time::Duration};
 
+use arc_swap::ArcSwapOption;
 use tokio::{
     sync::{mpsc, oneshot},
     time::MissedTickBehavior,
@@ -20,7 +21,8 @@ use tokio::{
 use self::candidate::Candidate;
 pub use self::journal::{Journal, LastReload, Report};
 use crate::{
-    admin::Component,
+    admin::{AdminToken, Component},
+    audit::Event,
     clock,
     config::{Config, ConfigError, LogLevel},
     hub::Hub,
@@ -126,6 +128,8 @@ pub(crate) struct Subject {
     pub(crate) reread: Option<Reread>,
     pub(crate) set_log_level: Option<SetLogLevel>,
     pub(crate) component: Component,
+    /// What operators have to show.
+    pub(crate) token: Arc<ArcSwapOption<AdminToken>>,
     /// Looked at before the files were read for the start.
     pub(crate) watch: FileWatch,
 }
@@ -174,7 +178,7 @@ impl Reloader {
     pub(crate) fn new(mut subject: Subject) -> (Self, ReloadHandle) {
         let (sender, requests) = mpsc::channel(WAITING_MAX);
         let watch = std::mem::take(&mut subject.watch);
-        let journal = Arc::new(Journal::new(clock::wall_nanoseconds()));
+        let journal = Arc::new(Journal::new(clock::wall_nanoseconds(), subject.started.clone()));
         subject.component.ready();
         let handle = ReloadHandle { requests: sender, journal: Arc::clone(&journal) };
         let changes = Changes::default();
@@ -226,16 +230,23 @@ impl Reloader {
             // Touched, or taken already because somebody asked.
             return Ok(Report::default());
         }
+        let config = candidate.config.clone();
         let report = self.install(candidate);
-        self.subject.hub.metrics.reloads.inc(Reload::Done);
+        self.subject.hub.metrics.operation.reloads.inc(Reload::Done);
         self.subject.component.ready();
-        self.journal.done(clock::wall_nanoseconds(), trigger, report.clone());
+        self.journal.done(clock::wall_nanoseconds(), trigger, report.clone(), config);
         tracing::info!(
             users = report.users,
             disconnected = report.disconnected,
             "reloaded ({}): configuration, users, rights and certificates",
             trigger.as_str()
         );
+        self.subject.hub.audit.record(Event::Reload {
+            trigger: trigger.as_str(),
+            result: "done",
+            error: None,
+            disconnected: report.disconnected,
+        });
         for change in &report.at_next_start {
             tracing::warn!("changed, but takes effect at the next start: {change}");
         }
@@ -250,18 +261,25 @@ impl Reloader {
         if known && trigger == Trigger::FileChange {
             return error;
         }
-        self.subject.hub.metrics.reloads.inc(Reload::Refused);
+        self.subject.hub.metrics.operation.reloads.inc(Reload::Refused);
         tracing::error!("reload refused ({}), everything is as before: {text}", trigger.as_str());
         self.subject.component.degraded(format!("the last reload was refused: {text}"));
+        self.subject.hub.audit.record(Event::Reload {
+            trigger: trigger.as_str(),
+            result: "refused",
+            error: Some(&text),
+            disconnected: 0,
+        });
         self.journal.refused(clock::wall_nanoseconds(), trigger, text);
         error
     }
 
     /// Nothing in here can fail.
     fn install(&mut self, candidate: Candidate) -> Report {
-        let Candidate { config, access, settings, listeners, at_next_start, watch, .. } = candidate;
+        let Candidate { config, access, settings, listeners, token, at_next_start, watch, .. } = candidate;
         let subject = &self.subject;
         subject.hub.set_settings(settings);
+        subject.token.store(token.map(Arc::new));
         let users = access.users();
         let before = subject.hub.access.swap(access);
         subject.listeners.set_limits(&config.limits);

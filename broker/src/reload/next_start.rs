@@ -7,6 +7,7 @@ pub(super) fn changed_keys(started: &Config, wanted: &Config) -> Vec<String> {
     let (old, new) = (&started.limits, &wanted.limits);
     let differences = [
         ("admin", started.admin != wanted.admin),
+        ("audit", started.audit != wanted.audit),
         ("persistence", started.persistence.mode != wanted.persistence.mode),
         ("persistence_directory", started.persistence.directory != wanted.persistence.directory),
         ("password_checks", old.password_checks != new.password_checks),

@@ -187,6 +187,8 @@ pub struct Delivery {
     pub subscription_ids: Option<Arc<[u32]>>,
     /// Whether the client is told the message's stamp.
     pub stamped: bool,
+    /// How many bytes at the beginning of the topic the client does not see.
+    pub hidden_topic_bytes: u16,
 }
 
 /// How messages are delivered to one subscriber.
@@ -209,6 +211,7 @@ impl DeliveryOptions {
             retain: self.retain,
             subscription_ids: self.subscription_ids.clone(),
             stamped: false,
+            hidden_topic_bytes: 0,
         }
     }
 }
@@ -219,7 +222,7 @@ impl session::Message for Delivery {
             dup: false,
             qos: self.qos,
             retain: self.retain,
-            topic: self.message.topic(),
+            topic: self.message.topic().get(usize::from(self.hidden_topic_bytes)..).unwrap_or_default(),
             packet_id: None,
             payload: self.message.payload(),
             topic_alias: None,

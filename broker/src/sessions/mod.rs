@@ -7,5 +7,5 @@ mod seat;
 
 pub use absentees::{Absence, Absentees};
 pub use expiry::Expiry;
-pub use registry::{Claim, DueWill, Parked, PendingWill, Registry};
+pub use registry::{Claim, DueWill, Found, OnlineClient, Parked, PendingWill, Registry};
 pub use seat::Seat;

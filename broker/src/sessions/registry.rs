@@ -2,8 +2,9 @@
 //! connection of the same client, or parked here.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     hash::BuildHasher,
+    net::SocketAddr,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -82,6 +83,41 @@ enum Slot {
 struct Heir {
     seat: Arc<Seat>,
     session: oneshot::Sender<Option<Box<Parked>>>,
+}
+
+/// A client that is connected, for those who look from outside.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OnlineClient {
+    /// Its identifier.
+    pub client_id: ClientId,
+    /// `None` for an anonymous client.
+    pub user: Option<Arc<str>>,
+    /// Where it connects from, and since when, in nanoseconds since 1970.
+    pub arrival: Option<(SocketAddr, u64)>,
+}
+
+impl OnlineClient {
+    fn of(client_id: &ClientId, seat: &Seat) -> Self {
+        Self { client_id: client_id.clone(), user: seat.user_name(), arrival: seat.arrival() }
+    }
+}
+
+/// A session, for those who look from outside.
+#[derive(Debug)]
+pub enum Found {
+    /// Its client is connected.
+    Online(OnlineClient),
+    /// Its client is away.
+    Offline {
+        /// `None` for an anonymous client.
+        user: Option<Arc<str>>,
+        /// The filters.
+        subscriptions: Vec<String>,
+        /// Messages and bytes that wait.
+        waiting: (usize, usize),
+        /// When it ends; `None` is never.
+        expires_at: Option<Instant>,
+    },
 }
 
 /// What a new connection finds under its client identifier.
@@ -248,6 +284,55 @@ impl Registry {
             }
         }
         count
+    }
+
+    /// Tells the connection of one client to end; false if there is none.
+    pub fn vacate(&self, client_id: &ClientId, reason: ReasonCode) -> bool {
+        let seat = match self.shard(client_id).lock().get(client_id) {
+            Some(Slot::Online { seat, .. }) => Arc::clone(seat),
+            _ => return false,
+        };
+        seat.vacate(reason);
+        true
+    }
+
+    /// Connected clients in the order of their identifiers: those behind `after`, at most `count`.
+    pub fn online_after(&self, after: Option<&str>, count: usize) -> Vec<OnlineClient> {
+        let mut first = BTreeMap::new();
+        for shard in &self.shards {
+            for (client_id, slot) in shard.lock().iter() {
+                let Slot::Online { seat, .. } = slot else { continue };
+                let name = client_id.as_str();
+                let is_far =
+                    || first.last_key_value().is_some_and(|(last, _): (&ClientId, _)| last <= client_id);
+                if after.is_some_and(|after| name <= after) || (first.len() >= count && is_far()) {
+                    continue;
+                }
+                first.insert(client_id.clone(), OnlineClient::of(client_id, seat));
+                if first.len() > count {
+                    first.pop_last();
+                }
+            }
+        }
+        first.into_values().collect()
+    }
+
+    /// The session of a client.
+    pub fn find(&self, client_id: &ClientId) -> Option<Found> {
+        Some(match self.shard(client_id).lock().get(client_id)? {
+            Slot::Online { seat, .. } => Found::Online(OnlineClient::of(client_id, seat)),
+            Slot::Offline(parked) => Found::Offline {
+                user: parked.mailbox.identity().user.clone(),
+                subscriptions: parked
+                    .session
+                    .subscriptions()
+                    .iter()
+                    .map(|(filter, _)| filter.to_string())
+                    .collect(),
+                waiting: parked.mailbox.waiting(),
+                expires_at: parked.expires_at,
+            },
+        })
     }
 
     /// Whether the client is connected.

@@ -1,6 +1,7 @@
 //! A connection's place in the registry, by which others can end it.
 
 use std::{
+    net::SocketAddr,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU8, Ordering},
@@ -29,6 +30,8 @@ pub struct Seat {
     is_named_by_certificate: bool,
     /// Set once its listener has terms that it must not escape.
     superseded: Arc<AtomicBool>,
+    /// Where the client connects from, and since when, in nanoseconds since 1970.
+    arrival: Option<(SocketAddr, u64)>,
     /// The reason to end with, or 0.
     verdict: AtomicU8,
     /// The connection's task. Its waker never changes, so it is set once.
@@ -45,6 +48,17 @@ impl Seat {
     #[must_use]
     pub fn on_terms(self, superseded: Arc<AtomicBool>) -> Self {
         Self { superseded, ..self }
+    }
+
+    /// The same, of a client that came from here at this time, in nanoseconds since 1970.
+    #[must_use]
+    pub fn from_address(self, address: SocketAddr, at_nanoseconds: u64) -> Self {
+        Self { arrival: Some((address, at_nanoseconds)), ..self }
+    }
+
+    /// Where the client connects from, and since when, in nanoseconds since 1970.
+    pub fn arrival(&self) -> Option<(SocketAddr, u64)> {
+        self.arrival
     }
 
     /// Whether its listener has terms by now that it must not escape.
@@ -93,6 +107,11 @@ impl Seat {
         if let Some(task) = task {
             task.wake();
         }
+    }
+
+    /// Whose connection it is, to keep.
+    pub fn user_name(&self) -> Option<Arc<str>> {
+        self.user.clone()
     }
 
     /// The reason with which the connection has to end, if it has to.

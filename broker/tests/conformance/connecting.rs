@@ -116,6 +116,9 @@ async fn an_oversized_connect_ends_the_connection(version: Version) {
     let mut client = Client::open(&server, version).await;
     let long = Will { payload: Bytes::from(vec![0; 200]), ..will("t", "") };
     client.send(Connect { will: Some(long), ..clean(version, "a") }).await;
+    if version.is_v5() {
+        assert_eq!(client.expect_connack().await, ConnAck::new(ReasonCode::PacketTooLarge, false));
+    }
     client.expect_end().await;
     assert_eq!(server.refused(RefusalReason::MalformedConnect), 1);
 }

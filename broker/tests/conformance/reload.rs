@@ -137,11 +137,11 @@ async fn a_mistake_changes_nothing(version: Version) {
         if file != "passwd" {
             broker.directory.write("passwd", "");
         }
-        let refused = broker.metrics().reloads.of(Reload::Refused);
+        let refused = broker.metrics().operation.reloads.of(Reload::Refused);
         let error = broker.reload().await.unwrap_err().to_string();
         assert!(error.contains(expected), "{error}");
         assert!(!error.contains("hunter2"), "{error}");
-        assert!(broker.metrics().reloads.of(Reload::Refused) > refused);
+        assert!(broker.metrics().operation.reloads.of(Reload::Refused) > refused);
         let last = broker.broker().reloader().journal().last().unwrap();
         assert_eq!(last.result, Err(error));
         known.ping().await;
@@ -149,7 +149,7 @@ async fn a_mistake_changes_nothing(version: Version) {
         broker.directory.write(file, &before);
     }
     broker.reload().await.unwrap();
-    assert_eq!(broker.metrics().reloads.of(Reload::Done), 1);
+    assert_eq!(broker.metrics().operation.reloads.of(Reload::Done), 1);
     known.ping().await;
 }
 
@@ -160,22 +160,22 @@ async fn a_change_of_a_file_holds_by_itself(version: Version) {
     std::fs::write(&other, "").unwrap();
     std::fs::rename(other, broker.directory.path("passwd")).unwrap();
     known.expect_disconnect(ReasonCode::NotAuthorized).await;
-    assert_eq!(broker.metrics().reloads.of(Reload::Done), 1);
+    assert_eq!(broker.metrics().operation.reloads.of(Reload::Done), 1);
     broker.directory.write("acl", "nonsense\n");
-    until("a refusal", || broker.metrics().reloads.of(Reload::Refused) == 1).await;
+    until("a refusal", || broker.metrics().operation.reloads.of(Reload::Refused) == 1).await;
     broker.directory.write("acl", "\n");
-    until("a success", || broker.metrics().reloads.of(Reload::Done) == 2).await;
+    until("a success", || broker.metrics().operation.reloads.of(Reload::Done) == 2).await;
 }
 
 async fn a_missing_file_that_comes_later_is_found(version: Version) {
     let broker = with_users().await;
     let mut known = broker.connect(&by(clean(version, "a"), "known", "right")).await;
     broker.directory.configure("password_file = \"passwd\"\nacl_file = \"later\"", &listener(""));
-    until("a refusal", || broker.metrics().reloads.of(Reload::Refused) == 1).await;
+    until("a refusal", || broker.metrics().operation.reloads.of(Reload::Refused) == 1).await;
     known.subscribe("a", QoS::AtMostOnce).await;
     broker.directory.write("later", "topic read nothing\n");
-    until("a success", || broker.metrics().reloads.of(Reload::Done) == 1).await;
-    assert_eq!(broker.metrics().reloads.of(Reload::Refused), 1, "told once");
+    until("a success", || broker.metrics().operation.reloads.of(Reload::Done) == 1).await;
+    assert_eq!(broker.metrics().operation.reloads.of(Reload::Refused), 1, "told once");
     let reason = known.publish(QoS::AtLeastOnce, message("a", "x")).await;
     assert_eq!(reason, ReasonCode::NotAuthorized);
 }

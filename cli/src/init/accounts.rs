@@ -21,6 +21,9 @@ pub(crate) const SENSOR: &str = "sensor";
 /// The user that may read `sensors/#`.
 pub(crate) const VIEWER: &str = "viewer";
 
+/// Whose secret the admin token is: no user of MQTT.
+pub(crate) const ADMIN: &str = "admin";
+
 const USERS: [&str; 3] = [BRIDGE, SENSOR, VIEWER];
 /// As many random bytes as make guessing hopeless: 256 bits.
 const SECRET_BYTES: usize = 32;
@@ -48,6 +51,11 @@ pub(super) fn complete(report: &mut Report) -> Result<(), Failure> {
         // Another `init` was faster.
         Outcome::Kept => check(report),
     }
+}
+
+/// Creates the token that operators show to the broker's admin server.
+pub(super) fn complete_admin_token(report: &mut Report) -> Result<(), Failure> {
+    secret(report, ADMIN).map(drop)
 }
 
 /// The user's password: the one that is there, or a new one.

@@ -14,7 +14,7 @@ mod tests;
 
 use std::path::{Path, PathBuf};
 
-pub(crate) use accounts::{BRIDGE, SENSOR, VIEWER, secret_file};
+pub(crate) use accounts::{ADMIN, BRIDGE, SENSOR, VIEWER, secret_file};
 pub(crate) use influxdb::secrets;
 pub(crate) use pki::{
     CA_CERTIFICATE, CA_KEY, CLOCK_SKEW, HostName, SERVER_CERTIFICATE, SERVER_DAYS, SERVER_KEY, serial_number,
@@ -101,6 +101,7 @@ fn create(
     }
     let mut report = Report::new(directory);
     accounts::complete(&mut report)?;
+    accounts::complete_admin_token(&mut report)?;
     let required = required_names(names);
     pki::complete(&mut report, &certificate_names(&required), &required, clock::time_of_day())?;
     report.create("acl", files::PUBLIC, templates::ACL.as_bytes())?;

@@ -66,6 +66,7 @@ fn a_first_run_creates_every_file_and_a_second_changes_none() {
             ("pki/crl.pem", 0o644),
             ("pki/server.crt", 0o644),
             ("pki/server.key", 0o600),
+            ("secrets/admin", 0o600),
             ("secrets/bridge", 0o600),
             ("secrets/sensor", 0o600),
             ("secrets/viewer", 0o600),
@@ -92,6 +93,7 @@ fn whatever_a_cut_short_run_left_the_next_completes_without_touching_it() {
         "secrets/sensor",
         "secrets/viewer",
         "passwd",
+        "secrets/admin",
         "pki/ca.key",
         "pki/ca.crt",
         "pki/server.key",
@@ -111,7 +113,7 @@ fn whatever_a_cut_short_run_left_the_next_completes_without_touching_it() {
         let report = complete(&directory, &[]).unwrap();
         assert!(report.warnings().is_empty(), "after {count} files: {report}");
         let after = snapshot(&directory);
-        assert_eq!(after.len(), 12, "after {count} files");
+        assert_eq!(after.len(), 13, "after {count} files");
         assert!(before.iter().all(|(name, file)| after.get(name) == Some(file)), "after {count} files");
         let (ca, server) = certificates(&directory);
         pki::verify(&ca, &server, &name("localhost"), clock::time_of_day()).unwrap();

@@ -6,7 +6,7 @@ use std::{
 };
 
 use crate::{
-    ClientId, ReasonCode, Version,
+    ClientId, QoS, ReasonCode, Version,
     packet::{ConnAck, ConnAckProperties, Connect},
 };
 
@@ -23,8 +23,14 @@ pub struct ServerSettings {
     pub topic_alias_maximum: u16,
     /// The longest keep-alive that a client of MQTT 5 is granted, in seconds; 0 is no limit.
     pub keep_alive_max_seconds: u16,
+    /// Whether a client of MQTT 3 that asks for a longer keep-alive, or for none, is refused: it cannot be told another.
+    pub refuses_long_keep_alive: bool,
     /// The longest time that a session is kept without a connection, in seconds; `u32::MAX` is for ever.
     pub session_expiry_max_seconds: u32,
+    /// The highest QoS at which a client may publish.
+    pub maximum_qos: QoS,
+    /// Whether messages may be retained.
+    pub retain_available: bool,
 }
 
 /// What holds for a connection once its CONNECT is accepted.
@@ -54,6 +60,10 @@ pub struct Negotiated {
     pub outgoing_packet_bytes_max: u32,
     /// The most topic aliases that the client may use.
     pub topic_alias_maximum: u16,
+    /// The highest QoS at which the client may publish.
+    pub maximum_qos: QoS,
+    /// Whether the client may have messages retained.
+    pub retain_available: bool,
     /// Whether the client wants reason strings and user properties on failures.
     pub request_problem_information: bool,
 }
@@ -91,6 +101,17 @@ pub fn negotiate(
             detail: "no client identifier for a session that is to be kept [MQTT-3.1.3-8]",
         });
     }
+    let asked = connect.keep_alive_seconds;
+    let most = settings.keep_alive_max_seconds;
+    let is_long = most > 0 && (asked == 0 || asked > most);
+    if is_long && settings.refuses_long_keep_alive && !version.is_v5() {
+        return Err(Refusal {
+            // The code that mosquitto answers with.
+            reason: ReasonCode::ClientIdentifierNotValid,
+            detail: "a keep-alive that is longer than allowed, or none",
+        });
+    }
+    check_will(connect, settings)?;
     let wanted_expiry = match (version.is_v5(), connect.clean_start) {
         (true, _) => connect.properties.session_expiry_seconds,
         (false, true) => 0,
@@ -98,9 +119,7 @@ pub fn negotiate(
     };
     // Absent, it is 65535 in MQTT 5 [MQTT 5.0, section 3.1.2.11.3]; MQTT 3 leaves it to the server.
     let unstated_window = if version.is_v5() { NonZeroU16::MAX } else { settings.inflight_messages_max };
-    let asked = connect.keep_alive_seconds;
-    let most = settings.keep_alive_max_seconds;
-    let keep_alive_overridden = version.is_v5() && most > 0 && (asked == 0 || asked > most);
+    let keep_alive_overridden = version.is_v5() && is_long;
     Ok(Negotiated {
         version,
         client_id_assigned: given.is_none(),
@@ -114,8 +133,24 @@ pub fn negotiate(
         receive_maximum: settings.receive_maximum,
         outgoing_packet_bytes_max: connect.properties.packet_bytes_max.map_or(u32::MAX, NonZeroU32::get),
         topic_alias_maximum: if version.is_v5() { settings.topic_alias_maximum } else { 0 },
+        maximum_qos: settings.maximum_qos,
+        retain_available: settings.retain_available,
         request_problem_information: connect.properties.request_problem_information,
     })
+}
+
+/// What may not be published may not be left as a will either [MQTT-3.2.2-12], [MQTT-3.2.2-13].
+fn check_will(connect: &Connect, settings: &ServerSettings) -> Result<(), Refusal> {
+    let Some(will) = &connect.will else { return Ok(()) };
+    if will.qos > settings.maximum_qos {
+        let detail = "a will at a higher QoS than allowed [MQTT-3.2.2-12]";
+        return Err(Refusal { reason: ReasonCode::QoSNotSupported, detail });
+    }
+    if will.retain && !settings.retain_available {
+        let detail = "a will that is to be retained, which is not available [MQTT-3.2.2-13]";
+        return Err(Refusal { reason: ReasonCode::RetainNotSupported, detail });
+    }
+    Ok(())
 }
 
 impl Negotiated {
@@ -134,6 +169,8 @@ impl Negotiated {
             receive_maximum: settings.receive_maximum,
             outgoing_packet_bytes_max: u32::MAX,
             topic_alias_maximum: 0,
+            maximum_qos: settings.maximum_qos,
+            retain_available: settings.retain_available,
             request_problem_information: true,
         }
     }
@@ -165,6 +202,8 @@ impl Negotiated {
                 .then_some(self.session_expiry_seconds),
             receive_maximum: Some(settings.receive_maximum),
             packet_bytes_max: Some(settings.packet_bytes_max),
+            maximum_qos: (self.maximum_qos < QoS::ExactlyOnce).then_some(self.maximum_qos),
+            retain_available: (!self.retain_available).then_some(false),
             assigned_client_id: self.client_id_assigned.then(|| self.client_id.as_str().to_owned()),
             topic_alias_maximum: Some(self.topic_alias_maximum),
             server_keep_alive_seconds: self.keep_alive_overridden.then_some(self.keep_alive_seconds),

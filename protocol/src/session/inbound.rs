@@ -30,6 +30,8 @@ struct Exchange {
 pub(super) struct Inbound {
     receive_maximum: u16,
     topic_alias_maximum: u16,
+    maximum_qos: QoS,
+    retain_available: bool,
     /// QoS 2 packet ids between PUBLISH and PUBREL: a second PUBLISH with one of them is a duplicate. Survives the
     /// connection.
     received: BTreeMap<PacketId, Exchange>,
@@ -48,6 +50,8 @@ impl Inbound {
         Self {
             receive_maximum: negotiated.receive_maximum.get(),
             topic_alias_maximum: negotiated.topic_alias_maximum,
+            maximum_qos: negotiated.maximum_qos,
+            retain_available: negotiated.retain_available,
             received: BTreeMap::new(),
             counted: 0,
             pending: VecDeque::new(),
@@ -71,6 +75,18 @@ impl Inbound {
     ) -> Result<Event<'a, M>, Violation> {
         if publish.properties.subscription_ids().next().is_some() {
             return Err(Violation::protocol("a subscription identifier from a client [MQTT-3.3.4-6]"));
+        }
+        if publish.qos > self.maximum_qos {
+            return Err(Violation::Protocol {
+                reason: ReasonCode::QoSNotSupported,
+                detail: "a message at a higher QoS than allowed [MQTT-3.2.2-11]",
+            });
+        }
+        if publish.retain && !self.retain_available {
+            return Err(Violation::Protocol {
+                reason: ReasonCode::RetainNotSupported,
+                detail: "a message to be retained, which is not available [MQTT-3.2.2-14]",
+            });
         }
         let alias = match publish.properties.topic_alias {
             None => None,

@@ -30,7 +30,10 @@ pub(crate) const SETTINGS: ServerSettings = ServerSettings {
     packet_bytes_max: std::num::NonZeroU32::new(10_000).unwrap(),
     topic_alias_maximum: 3,
     keep_alive_max_seconds: 0,
+    refuses_long_keep_alive: false,
     session_expiry_max_seconds: u32::MAX,
+    maximum_qos: QoS::ExactlyOnce,
+    retain_available: true,
 };
 
 /// The handle of a message that the broker keeps.

@@ -39,6 +39,8 @@ pub(super) fn build(reader: &mut Reader, overrides: &Overrides) -> Result<Config
     let config = Config {
         realms,
         admin: None,
+        admin_token_file: None,
+        audit: None,
         log: level(&settings.log),
         listeners,
         limits: limits(reader),

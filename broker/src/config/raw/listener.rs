@@ -1,9 +1,12 @@
 //! The keys of a listener that say how it carries MQTT and what its clients may do; not its encryption or its rules.
 
 use gaugeline_protocol::{QoS, TopicName, Version};
+use toml::Spanned;
 
 use super::{RawListener, Source};
-use crate::config::{ConfigError, ListenerConfig, Protocol, TlsConfig, WebSocketConfig};
+use crate::config::{
+    ConfigError, EXPECTED_NETWORK, ListenerConfig, Network, Protocol, TlsConfig, WebSocketConfig,
+};
 
 /// The protocols by their names.
 #[derive(serde::Deserialize, Clone, Copy, PartialEq, Eq, Default)]
@@ -39,6 +42,8 @@ pub(super) fn build_terms(
         maximum_qos: build_qos(source, raw)?,
         topic_alias_maximum: raw.topic_alias_maximum,
         versions: build_versions(source, raw, listener.versions)?,
+        allow: build_networks(source, &raw.allow)?,
+        deny: build_networks(source, &raw.deny)?,
         ..listener
     })
 }
@@ -107,6 +112,16 @@ fn build_versions(
         return Err(source.error(list, "no version of MQTT", expected));
     }
     Ok(versions)
+}
+
+fn build_networks(source: &Source<'_>, list: &[Spanned<String>]) -> Result<Vec<Network>, ConfigError> {
+    let build = |written: &Spanned<String>| {
+        let network = written.get_ref().parse::<Network>();
+        network.map_err(|error| {
+            source.error(written, format_args!("\"{}\", {error}", written.get_ref()), EXPECTED_NETWORK)
+        })
+    };
+    list.iter().map(build).collect()
 }
 
 /// `[::]`, every address.

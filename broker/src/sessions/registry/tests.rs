@@ -33,6 +33,8 @@ fn session(number: u64) -> Box<Parked> {
         receive_maximum: NonZeroU16::MAX,
         outgoing_packet_bytes_max: u32::MAX,
         topic_alias_maximum: 0,
+        maximum_qos: gaugeline_protocol::QoS::ExactlyOnce,
+        retain_available: true,
         request_problem_information: true,
     };
     let identity = Identity {

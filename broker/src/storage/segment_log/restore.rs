@@ -86,6 +86,7 @@ impl Found {
             retain: receiver.retain,
             subscription_ids: receiver.subscription_ids.clone(),
             stamped: false,
+            hidden_topic_bytes: 0,
         };
         match waiting.sent {
             None => self.queued.push((message.stamp(), delivery)),

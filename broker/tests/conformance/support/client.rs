@@ -41,6 +41,14 @@ impl Client {
         Self::over(stream, version, address)
     }
 
+    /// A TCP connection to another listener than the first.
+    pub(crate) async fn open_at(address: SocketAddr, version: Version) -> Self {
+        let stream = TcpStream::connect(address).await.unwrap();
+        stream.set_nodelay(true).unwrap();
+        let own = stream.local_addr().unwrap();
+        Self::over(stream, version, own)
+    }
+
     /// A connection on which CONNECT was sent, and nothing received.
     pub(crate) async fn open_and_send(server: &Server, connect: &Connect) -> Self {
         let mut client = Self::open(server, connect.version).await;

@@ -13,7 +13,7 @@ use gaugeline_broker::{
         hash::{Hashing, SaltLength},
         password_edit::PasswordEditor,
     },
-    config::{Config, DeliveryConfig, Limits, ListenerConfig, TlsConfig},
+    config::{ClientIds, ClientsConfig, Config, DeliveryConfig, Limits, ListenerConfig, TlsConfig},
     metrics::{CloseReason, DropReason, Metrics, QosLabel, RefusalReason},
     storage::{MemoryStore, Recovered, Store},
 };
@@ -52,6 +52,26 @@ impl Setup {
 
     pub(crate) fn delivery(mut self, change: impl FnOnce(&mut DeliveryConfig)) -> Self {
         change(&mut self.config.delivery);
+        self
+    }
+
+    /// Changes what clients may ask for.
+    pub(crate) fn clients(mut self, change: impl FnOnce(&mut ClientsConfig)) -> Self {
+        change(&mut self.config.clients);
+        self
+    }
+
+    /// Changes which client identifiers are taken.
+    pub(crate) fn client_ids(mut self, change: impl FnOnce(&mut ClientIds)) -> Self {
+        change(&mut self.config.realms[0].client_ids);
+        self
+    }
+
+    /// Adds another listener.
+    pub(crate) fn another_listener(mut self, change: impl FnOnce(&mut ListenerConfig)) -> Self {
+        let mut listener = self.config.listeners[0].clone();
+        change(&mut listener);
+        self.config.listeners.push(listener);
         self
     }
 
@@ -122,6 +142,11 @@ impl Server {
 
     pub(crate) fn address(&self) -> SocketAddr {
         self.broker.bound()[0].address
+    }
+
+    /// Where the listener at this place of the configuration listens.
+    pub(crate) fn address_of(&self, listener: usize) -> SocketAddr {
+        self.broker.bound()[listener].address
     }
 
     pub(crate) fn metrics(&self) -> &Metrics {

@@ -1,0 +1,182 @@
+//! On which terms a listener takes clients.
+
+use std::{
+    net::IpAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use gaugeline_protocol::{QoS, Version, session::ServerSettings};
+use parking_lot::Mutex;
+
+use super::{mount_point::MountPoint, tls::LiveTls};
+use crate::{
+    auth::RealmId,
+    config::{ClientIdRule, IdentitySource, ListenerConfig, Network, Protocol},
+    metrics::RefusalReason,
+    settings::Settings,
+};
+
+/// How many refusals at the door a listener logs in each [`LOG_WINDOW`]: who knocks without end must not fill the disk.
+const LOGGED_REFUSALS_MAX: u32 = 10;
+/// See [`LOGGED_REFUSALS_MAX`].
+const LOG_WINDOW: Duration = Duration::from_secs(10);
+
+/// What holds for the clients of a listener.
+#[derive(Debug)]
+pub(crate) struct ListenerTerms {
+    pub(crate) tls: Option<Arc<LiveTls>>,
+    pub(crate) protocol: Protocol,
+    /// Whose rules hold for them.
+    pub(crate) realm: RealmId,
+    /// Where they have their user names from.
+    pub(crate) identity: IdentitySource,
+    /// Which client identifiers they may have.
+    pub(crate) client_id_rule: ClientIdRule,
+    pub(crate) mount_point: Option<MountPoint>,
+    versions: Vec<Version>,
+    maximum_qos: QoS,
+    topic_alias_maximum: Option<u16>,
+    allow: Vec<Network>,
+    deny: Vec<Network>,
+    connections_max: usize,
+    /// Shared with the terms that follow these.
+    connections: Arc<AtomicUsize>,
+    /// Other terms hold now, which those who came in on these must not escape. Shared with the terms that follow these
+    /// without such a difference.
+    pub(crate) superseded: Arc<AtomicBool>,
+    logged: Mutex<Logged>,
+}
+
+/// How many refusals at the door were logged lately.
+#[derive(Debug, Default)]
+struct Logged {
+    since: Option<Instant>,
+    lines: u32,
+}
+
+/// A place among a listener's connections; given back when dropped.
+#[derive(Debug)]
+pub(super) struct Place(Arc<AtomicUsize>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl ListenerTerms {
+    pub(crate) fn new(config: &ListenerConfig, tls: Option<Arc<LiveTls>>) -> Self {
+        Self {
+            tls,
+            protocol: config.protocol.clone(),
+            realm: config.realm,
+            identity: config.identity,
+            client_id_rule: config.client_id_rule.clone(),
+            mount_point: config.mount_point.clone().map(MountPoint::new),
+            versions: config.versions.clone(),
+            maximum_qos: config.maximum_qos,
+            topic_alias_maximum: config.topic_alias_maximum,
+            allow: config.allow.clone(),
+            deny: config.deny.clone(),
+            connections_max: config.connections_max.unwrap_or(usize::MAX),
+            connections: Arc::default(),
+            superseded: Arc::default(),
+            logged: Mutex::default(),
+        }
+    }
+
+    /// Whoever is inside stays so when these terms take the place of others.
+    pub(crate) fn count_on(&mut self, before: &Self) {
+        self.connections = Arc::clone(&before.connections);
+    }
+
+    /// A place for a connection from this address, unless its network is kept out or the listener is full.
+    pub(super) fn enter(&self, address: IpAddr) -> Result<Place, RefusalReason> {
+        let is_in = |networks: &[Network]| networks.iter().any(|network| network.contains(address));
+        if is_in(&self.deny) || !(self.allow.is_empty() || is_in(&self.allow)) {
+            return Err(RefusalReason::Network);
+        }
+        let before = self.connections.fetch_add(1, Ordering::Relaxed);
+        let place = Place(Arc::clone(&self.connections));
+        if before >= self.connections_max { Err(RefusalReason::TooManyOnListener) } else { Ok(place) }
+    }
+
+    pub(super) fn speaks(&self, version: Version) -> bool {
+        self.versions.contains(&version)
+    }
+
+    /// The broker's side of the negotiation with its clients.
+    pub(super) fn server_settings(&self, settings: &Settings) -> ServerSettings {
+        ServerSettings {
+            maximum_qos: self.maximum_qos,
+            topic_alias_maximum: self.topic_alias_maximum.unwrap_or(settings.server.topic_alias_maximum),
+            ..settings.server.clone()
+        }
+    }
+
+    /// Whether one more refusal at the door is logged, and whether that is the last one for a while.
+    pub(super) fn logs_refusal(&self, now: Instant) -> (bool, bool) {
+        let mut logged = self.logged.lock();
+        if logged.since.is_none_or(|since| now.saturating_duration_since(since) >= LOG_WINDOW) {
+            *logged = Logged { since: Some(now), lines: 0 };
+        }
+        logged.lines = logged.lines.saturating_add(1);
+        (logged.lines <= LOGGED_REFUSALS_MAX, logged.lines == LOGGED_REFUSALS_MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn terms(change: impl FnOnce(&mut ListenerConfig)) -> Arc<ListenerTerms> {
+        let mut config = ListenerConfig::new(([127, 0, 0, 1], 0).into());
+        change(&mut config);
+        Arc::new(ListenerTerms::new(&config, None))
+    }
+
+    #[test]
+    fn deny_beats_allow_and_who_is_in_neither_is_kept_out_of_a_list() {
+        let networks = |list: &[&str]| list.iter().map(|text| text.parse().unwrap()).collect::<Vec<_>>();
+        for (allow, deny, address, admitted) in [
+            (&[][..], &[][..], "192.0.2.1", true),
+            (&["10.0.0.0/8"], &[], "10.1.2.3", true),
+            (&["10.0.0.0/8"], &[], "192.0.2.1", false),
+            (&["10.0.0.0/8"], &[], "::ffff:10.1.2.3", true),
+            (&["10.0.0.0/8"], &["10.1.0.0/16"], "10.1.2.3", false),
+            (&["10.0.0.0/8"], &["10.1.0.0/16"], "10.2.2.3", true),
+            (&[], &["2001:db8::/32"], "2001:db8::1", false),
+            (&[], &["2001:db8::/32"], "10.0.0.1", true),
+        ] {
+            let terms = terms(|config| (config.allow, config.deny) = (networks(allow), networks(deny)));
+            let entered = terms.enter(address.parse().unwrap()).map(drop);
+            assert_eq!(entered, if admitted { Ok(()) } else { Err(RefusalReason::Network) }, "{address}");
+        }
+    }
+
+    #[test]
+    fn places_are_limited_and_given_back() {
+        let terms = terms(|config| config.connections_max = Some(1));
+        let address = [127, 0, 0, 1].into();
+        let place = terms.enter(address).unwrap();
+        for _ in 0..3 {
+            assert_eq!(terms.enter(address).err(), Some(RefusalReason::TooManyOnListener));
+        }
+        drop(place);
+        assert!(terms.enter(address).is_ok());
+    }
+
+    #[test]
+    fn refusals_are_logged_now_and_then() {
+        let (terms, start) = (terms(|_| ()), crate::clock::now());
+        for _ in 0..2 {
+            let logged = (0..1000).filter(|_| terms.logs_refusal(start).0).count();
+            assert!(logged == LOGGED_REFUSALS_MAX as usize || logged == 0);
+        }
+        assert_eq!(terms.logs_refusal(start + LOG_WINDOW), (true, false));
+    }
+}
