@@ -3,6 +3,7 @@
 mod restore;
 
 use std::{
+    cell::RefCell,
     ops::Range,
     sync::Arc,
     time::{Duration, Instant},
@@ -20,6 +21,7 @@ use crate::{
         guard::{Arrivals, LiveGuardLimits, Meters},
     },
     clock::{self, Anchor},
+    log,
     metrics::{DropReason, Metrics},
     router::{
         Addressee, CachedTopic, Fanout, LiveLimits, Mailbox, MailboxId, MailboxIds, MailboxOptions, Message,
@@ -351,7 +353,7 @@ impl Hub {
         };
         if !run.topic.write.allowed {
             self.metrics.count_drops(DropReason::AclWill, Some(identity.client_id.as_str()), Some(topic), 1);
-            crate::log::refused(&self.audit, identity, format_args!("its will: it may not write {topic}"));
+            log::refused(&self.audit, identity, format_args!("its will: it may not write {topic}"));
             return;
         }
         if will.retain {
@@ -395,8 +397,18 @@ impl Hub {
     /// returns how many.
     pub(crate) fn judge_connections(&self, before: &Access) -> usize {
         let now = self.access.snapshot();
-        let gone = |_: &ClientId, seat: &Seat| !seat.is_admitted(&now, before) || !seat.is_trusted();
+        let untrusted = RefCell::new(Vec::new());
+        let gone = |client_id: &ClientId, seat: &Seat| {
+            let trusted = seat.is_trusted();
+            if !trusted {
+                untrusted.borrow_mut().push((client_id.clone(), seat.user().map(str::to_owned)));
+            }
+            !trusted || !seat.is_admitted(&now, before)
+        };
         let refused = self.registry.vacate_where(ReasonCode::NotAuthorized, gone);
+        for (client_id, user) in untrusted.into_inner() {
+            log::no_longer_trusted(&client_id, user.as_deref());
+        }
         let superseded = |_: &ClientId, seat: &Seat| seat.verdict().is_none() && seat.is_superseded();
         refused + self.registry.vacate_where(ReasonCode::AdministrativeAction, superseded)
     }

@@ -24,5 +24,4 @@ pub mod storage;
 pub mod watch;
 
 pub use broker::{Broker, StartError, Surroundings};
-pub use log::log_connections;
 pub use net::{BindError, Bound, tls};

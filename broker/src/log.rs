@@ -4,10 +4,7 @@
 //! Client identifiers, user names and topics are what a stranger chose. A line break in one of them must not begin a
 //! line of the log: fields are quoted, and messages are kept on [one line](OneLine).
 
-use std::{
-    fmt,
-    sync::atomic::{AtomicBool, Ordering},
-};
+use std::fmt;
 
 use gaugeline_protocol::ClientId;
 
@@ -74,17 +71,10 @@ pub(crate) fn not_admitted(
     );
 }
 
-/// Whether clients that come and go have lines.
-static CONNECTIONS: AtomicBool = AtomicBool::new(true);
-
-/// Says for the whole process whether there is a line for each client that comes and goes. Refusals always have one.
-pub fn log_connections(wanted: bool) {
-    CONNECTIONS.store(wanted, Ordering::Relaxed);
-}
-
-/// A client is in.
+/// A client is in. `logged`: `connection_messages` is on; the audit log has it in any case.
 pub(crate) fn connected(
     audit: &Audit,
+    logged: bool,
     identity: &Identity,
     version: gaugeline_protocol::Version,
     resumed: bool,
@@ -94,7 +84,7 @@ pub(crate) fn connected(
         user: identity.user.as_deref(),
         address: identity.address,
     });
-    if !CONNECTIONS.load(Ordering::Relaxed) {
+    if !logged {
         return;
     }
     tracing::info!(
@@ -106,15 +96,15 @@ pub(crate) fn connected(
     );
 }
 
-/// A client is gone.
-pub(crate) fn disconnected(audit: &Audit, identity: &Identity, reason: fmt::Arguments<'_>) {
+/// A client is gone. `logged` as for [`connected`].
+pub(crate) fn disconnected(audit: &Audit, logged: bool, identity: &Identity, reason: fmt::Arguments<'_>) {
     audit.record(Event::Logout {
         client: identity.client_id.as_str(),
         user: identity.user.as_deref(),
         address: identity.address,
         reason: Reason(reason),
     });
-    if !CONNECTIONS.load(Ordering::Relaxed) {
+    if !logged {
         return;
     }
     tracing::info!(
@@ -123,6 +113,15 @@ pub(crate) fn disconnected(audit: &Audit, identity: &Identity, reason: fmt::Argu
         address = %identity.address,
         "disconnected: {}",
         OneLine(reason)
+    );
+}
+
+/// A connected client's certificate is no longer good.
+pub(crate) fn no_longer_trusted(client_id: &ClientId, user: Option<&str>) {
+    tracing::warn!(
+        client = client_id.as_str(),
+        user = user_name(user),
+        "to be disconnected: its certificate is revoked, or no longer leads to an authority"
     );
 }
 

@@ -29,6 +29,8 @@ pub(crate) struct Settings {
     pub(crate) limits: Limits,
     pub(crate) delivery: DeliveryConfig,
     pub(crate) clients: ClientsConfig,
+    /// Whether clients that come and go are logged.
+    pub(crate) connection_messages: bool,
     /// The server's side of the negotiation with a new connection.
     pub(crate) server: ServerSettings,
     pub(crate) packets: codec::Limits,
@@ -58,7 +60,14 @@ impl Settings {
             filters_per_packet_max: limits.filters_per_packet,
             user_properties_max: limits.user_properties_per_packet,
         };
-        Self { limits, delivery: config.delivery.clone(), clients: config.clients.clone(), server, packets }
+        Self {
+            limits,
+            delivery: config.delivery.clone(),
+            clients: config.clients.clone(),
+            connection_messages: config.logging.connection_messages,
+            server,
+            packets,
+        }
     }
 
     /// How much waits for one session at most.

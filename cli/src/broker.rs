@@ -115,7 +115,6 @@ pub(crate) fn run(arguments: &Arguments, logging: &logging::Arguments) -> Result
     // Held until the end.
     let _pid_file = process::settle(&loaded.config.process)?;
     log_output::choose(&loaded.config.logging)?;
-    gaugeline_broker::log_connections(loaded.config.logging.connection_messages);
     let set_log_level = logging.install(loaded.config.log.as_str())?;
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");

@@ -9,6 +9,7 @@
 
 pub mod browser;
 mod clock;
+pub mod conf;
 pub mod crash;
 pub mod gaugeline;
 pub mod home;

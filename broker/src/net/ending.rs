@@ -58,20 +58,15 @@ impl Connection {
     fn report(&self, ending: &Ending) {
         let metrics = &self.hub.metrics.connections_closed;
         metrics.inc(close_reason(ending));
+        let gone = |reason: std::fmt::Arguments<'_>| {
+            log::disconnected(&self.hub.audit, self.settings.connection_messages, &self.identity, reason);
+        };
         match ending {
-            Ending::Disconnected { .. } => {
-                log::disconnected(&self.hub.audit, &self.identity, format_args!("by the client"))
-            }
+            Ending::Disconnected { .. } => gone(format_args!("by the client")),
             Ending::Lost(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
-                log::disconnected(
-                    &self.hub.audit,
-                    &self.identity,
-                    format_args!("the connection was closed without DISCONNECT"),
-                );
+                gone(format_args!("the connection was closed without DISCONNECT"));
             }
-            Ending::Lost(error) => {
-                log::disconnected(&self.hub.audit, &self.identity, format_args!("connection lost: {error}"))
-            }
+            Ending::Lost(error) => gone(format_args!("connection lost: {error}")),
             Ending::Violated(violation) => {
                 log::refused(
                     &self.hub.audit,
@@ -79,9 +74,7 @@ impl Connection {
                     format_args!("the connection: {violation} ({})", violation.reason()),
                 );
             }
-            Ending::Vacated(reason) => {
-                log::disconnected(&self.hub.audit, &self.identity, format_args!("{reason}"))
-            }
+            Ending::Vacated(reason) => gone(format_args!("{reason}")),
         }
     }
 

@@ -431,7 +431,7 @@ fn enter(
         // Of the session alone nothing is lost that SUBACK or PUBACK does not wait for.
         opened_at = if will.is_some() { opened } else { opened_at };
     }
-    log::connected(&hub.audit, &identity, session.version(), present);
+    log::connected(&hub.audit, settings.connection_messages, &identity, session.version(), present);
     let arrival = Arrival {
         stream,
         identity,

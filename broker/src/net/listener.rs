@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     io,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    net::{IpAddr, SocketAddr},
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -14,14 +14,13 @@ use std::{
 use arc_swap::ArcSwap;
 use foldhash::fast::RandomState;
 use parking_lot::Mutex;
-use socket2::{Domain, Socket, Type};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::watch,
 };
 
 use super::{
-    handshake,
+    bind, handshake,
     terms::{ListenerTerms, Place},
 };
 use crate::{
@@ -32,8 +31,6 @@ use crate::{
     metrics::{Metrics, RefusalReason},
 };
 
-/// Connections that the kernel completes before they are accepted: a fleet that comes back at once.
-const BACKLOG: i32 = 4096;
 /// How long to wait when the system has no more file descriptors: accepting fails at once until one is free.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(50);
 
@@ -45,19 +42,11 @@ pub(crate) struct Listener {
 }
 
 impl Listener {
-    pub(crate) fn bind(config: &ListenerConfig, terms: ListenerTerms) -> io::Result<Self> {
-        let socket = match socket_at(config, config.bind) {
-            Err(error)
-                if is_without_ipv6(&error)
-                    && config.bind.ip() == Ipv6Addr::UNSPECIFIED
-                    && !config.ipv6_only =>
-            {
-                socket_at(config, (Ipv4Addr::UNSPECIFIED, config.bind.port()).into())?
-            }
-            socket => socket?,
-        };
+    /// `None` for an optional one at an address that the machine does not have.
+    pub(crate) fn bind(config: &ListenerConfig, terms: ListenerTerms) -> io::Result<Option<Self>> {
+        let Some(socket) = bind::listen(config)? else { return Ok(None) };
         let address = socket.local_addr()?;
-        Ok(Self { socket, terms: Arc::new(ArcSwap::from_pointee(terms)), address })
+        Ok(Some(Self { socket, terms: Arc::new(ArcSwap::from_pointee(terms)), address }))
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
@@ -73,7 +62,11 @@ impl Listener {
     pub(crate) async fn accept(self, hub: Arc<Hub>, doorman: Arc<Doorman>) {
         loop {
             match self.socket.accept().await {
-                Ok((socket, address)) => self.receive(&hub, &doorman, socket, address),
+                Ok((socket, address)) => {
+                    // Clients of IPv4 look like those of IPv6 where one socket takes both.
+                    let address = SocketAddr::new(address.ip().to_canonical(), address.port());
+                    self.receive(&hub, &doorman, socket, address);
+                }
                 Err(error) => {
                     tracing::error!("cannot accept a connection on {}: {error}", self.address);
                     tokio::time::sleep(EXHAUSTED_PAUSE).await;
@@ -118,29 +111,6 @@ impl Listener {
             log::not_admitted(&hub.audit, None, None, address, format_args!("{detail}{more}"));
         }
     }
-}
-
-/// A socket that accepts connections to this address, on the terms of the system that the configuration asks for.
-fn socket_at(config: &ListenerConfig, address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
-    socket.set_reuse_address(true)?;
-    if address.is_ipv6() {
-        // Whatever the system's own default is.
-        socket.set_only_v6(config.ipv6_only)?;
-    }
-    #[cfg(target_os = "linux")]
-    if let Some(interface) = &config.interface {
-        socket.bind_device(Some(interface.as_bytes()))?;
-    }
-    socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    socket.set_nonblocking(true)?;
-    TcpListener::from_std(socket.into())
-}
-
-/// Whether the system has no IPv6 at all: it then knows neither the family nor its addresses.
-fn is_without_ipv6(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::Unsupported | io::ErrorKind::AddrNotAvailable)
 }
 
 /// Counts the connections, in total and by address.
@@ -228,6 +198,7 @@ impl Drop for Entrance {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::ListenerConfig;
 
     #[test]
     fn places_are_limited_and_given_back() {

@@ -145,7 +145,7 @@ impl Listeners {
         configs: &[ListenerConfig],
     ) -> Result<(Self, PlannedListeners), ListenError> {
         let listeners = Self { doorman: Arc::new(doorman), running: Mutex::default() };
-        let plans = configs.iter().map(add).filter_map(Result::transpose);
+        let plans = configs.iter().filter_map(|config| add(config).transpose());
         let plans = plans.collect::<Result<_, ListenError>>()?;
         Ok((listeners, PlannedListeners { plans }))
     }
@@ -273,25 +273,18 @@ impl Running {
     }
 }
 
-/// A new listener; `None` if it is optional and the machine does not have its address.
+/// `None` for an optional one at an address that the machine does not have.
 fn add(config: &ListenerConfig) -> Result<Option<Plan>, ListenError> {
     let tls = match plan_tls(config, &ListenerTerms::new(config, None))? {
         PlannedTls::New(live) => Some(live),
         PlannedTls::Off | PlannedTls::Replaced(..) => None,
     };
-    match Listener::bind(config, ListenerTerms::new(config, tls)) {
-        Ok(listener) => Ok(Some(Plan::Add { config: config.clone(), listener })),
-        Err(error) if config.optional && is_not_here(&error) => {
-            tracing::info!("no listener on {}, which is optional: {error}", config.bind);
-            Ok(None)
-        }
-        Err(error) => Err(BindError::new(config.bind, &error).into()),
+    let listener = Listener::bind(config, ListenerTerms::new(config, tls))
+        .map_err(|error| BindError::new(config.bind, &error))?;
+    if listener.is_none() {
+        tracing::info!(address = %config.bind, "not listening: this machine does not have the address");
     }
-}
-
-/// Whether the machine does not have the address, or nothing of its kind.
-fn is_not_here(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::AddrNotAvailable | io::ErrorKind::Unsupported)
+    Ok(listener.map(|listener| Plan::Add { config: config.clone(), listener }))
 }
 
 /// Reads and checks the files of a listener that has these terms now.

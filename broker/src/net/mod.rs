@@ -2,6 +2,7 @@
 //! hand-written poll.
 
 mod arrival;
+mod bind;
 mod claimed_id;
 mod connection;
 mod ending;

@@ -1,6 +1,6 @@
 //! The text of a new `bridge.toml`: the sample, with other addresses where the user gave some.
 
-use gaugeline_bridge::config::{BrokerUrl, InfluxApi, InfluxConfig};
+use gaugeline_bridge::config::BrokerUrl;
 
 use super::{
     influxdb::{BRIDGE_USER, METRICS_DATABASE, Prepared, Version, secrets},
@@ -17,14 +17,25 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "URL", help_heading = "What a new bridge.toml says")]
     bridge_url: Option<BrokerUrl>,
     /// Where the bridge reads the broker's /metrics (with --influxdb); http://127.0.0.1:9883 unless given
-    #[arg(long, value_name = "URL", requires = "influxdb", help_heading = "What a new bridge.toml says")]
+    #[arg(
+        long,
+        value_name = "URL",
+        requires = "influxdb",
+        value_parser = parse_admin,
+        help_heading = "What a new bridge.toml says"
+    )]
     broker_admin: Option<String>,
-    /// Write to the InfluxDB 1 at this address, instead of to files
-    #[arg(long, value_name = "URL", requires = "db", help_heading = "What a new bridge.toml says")]
-    influx: Option<String>,
-    /// The database in it; the bridge creates it if it is missing
-    #[arg(long, value_name = "NAME", requires = "influx", help_heading = "What a new bridge.toml says")]
-    db: Option<String>,
+}
+
+/// An address that the bridge would take.
+fn parse_admin(text: &str) -> Result<String, &'static str> {
+    let url = reqwest::Url::parse(text).ok();
+    match url
+        .filter(|url| url.scheme() == "http" && url.has_host() && url.path() == "/" && url.query().is_none())
+    {
+        Some(_) => Ok(text.to_owned()),
+        None => Err("expected http://HOST:PORT"),
+    }
 }
 
 /// What the sample says, and these arguments replace.
@@ -44,14 +55,6 @@ impl Arguments {
             }
             let line = format!("\nurl = {}\n", quoted(&url.to_string()));
             text = replaced(&text, URL_LINE, "", &line)?;
-        }
-        if let (Some(url), Some(database)) = (&self.influx, &self.db) {
-            let sink = format!(
-                "{SINK_HEADER}kind = \"influx1\"\nurl = {}\ndatabase = {}\ncreate_database = true{PARAGRAPH_END}",
-                quoted(&checked(url, database)?),
-                quoted(database)
-            );
-            text = replaced(&text, SINK_HEADER, PARAGRAPH_END, &sink)?;
         }
         if let Some(prepared) = prepared {
             let sink = format!("{SINK_HEADER}{}{PARAGRAPH_END}", sink(prepared));
@@ -141,18 +144,6 @@ pub(super) fn compare(report: &mut Report, name: &str, wanted: &str, prepared: &
     }
 }
 
-/// The address, if the bridge would accept it.
-fn checked(url: &str, database: &str) -> Result<String, Failure> {
-    let api = InfluxApi::V1 {
-        database: database.to_owned(),
-        retention_policy: None,
-        login: None,
-        create_database: true,
-    };
-    InfluxConfig::new(url, api).map_err(|error| Failure::usage(format!("--influx: {error}")))?;
-    Ok(url.to_owned())
-}
-
 /// The text with something else in place of what reaches from `start` to the `end` after it, both included.
 fn replaced(text: &str, start: &str, end: &str, by: &str) -> Result<String, Failure> {
     let found = text
@@ -169,7 +160,7 @@ fn quoted(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use clap::Parser;
-    use gaugeline_bridge::config::SinkConfig;
+    use gaugeline_bridge::config::{InfluxApi, SinkConfig};
 
     use super::*;
     use crate::init;
@@ -195,7 +186,8 @@ mod tests {
     /// What the bridge reads in a new directory.
     fn config(words: &[&str]) -> gaugeline_bridge::Config {
         let directory = tempfile::tempdir().unwrap();
-        init::create(directory.path(), &[], &arguments(words).unwrap(), &Default::default()).unwrap();
+        let line = Line::try_parse_from(["init"].iter().chain(words)).unwrap();
+        init::create(directory.path(), &[], &line.arguments, &line.influxdb).unwrap();
         gaugeline_bridge::Config::load(&directory.path().join(init::BRIDGE_CONFIG)).unwrap()
     }
 
@@ -209,9 +201,13 @@ mod tests {
         let given = config(&[
             "--bridge-url",
             "mqtts://broker",
-            "--influx",
+            "--influxdb",
             "http://influxdb:8086",
-            "--db",
+            "--influxdb-version",
+            "1",
+            "--files-only",
+            "--influxdb-no-auth",
+            "--database",
             "a \"b\\",
         ]);
         assert_eq!(given.mqtt.url.to_string(), "mqtts://broker:8883");
@@ -230,9 +226,6 @@ mod tests {
         assert_eq!(url.mqtt.url.to_string(), "mqtts://[::1]:1884");
         assert!(matches!(url.sink, SinkConfig::Files(_)));
         assert_eq!(url.rules.len(), sample.rules.len());
-        let influx = text(&["--influx", "http://a", "--db", "b"]).unwrap();
-        let removed: Vec<_> = templates::BRIDGE_TOML.lines().filter(|line| !influx.contains(line)).collect();
-        assert_eq!(removed.len(), 4, "the sink's own lines: {removed:?}");
     }
 
     #[test]
@@ -261,10 +254,9 @@ mod tests {
         for (words, part) in [
             (&["--bridge-url", "broker:8883"][..], "not of the form mqtts://HOST:PORT"),
             (&["--bridge-url", "mqtt://broker"], "--bridge-url mqtt://broker:1883: expected mqtts://"),
-            (&["--influx", "influxdb:8086", "--db", "a"], "--influx: `influxdb:8086` is not of the form"),
-            (&["--influx", "http://user:secret@a", "--db", "a"], "is not of the form"),
-            (&["--influx", "http://a"], "--db <NAME>"),
-            (&["--db", "a"], "--influx <URL>"),
+            (&["--broker-admin", "http://broker:9883"], "--influxdb <URL>"),
+            (&["--influxdb", "http://a", "--broker-admin", "broker:9883"], "expected http://HOST:PORT"),
+            (&["--influxdb", "http://a", "--broker-admin", "http://b/metrics"], "expected http://HOST:PORT"),
         ] {
             let error = text(words).unwrap_err();
             assert!(error.contains(part), "{words:?}: {error}");

@@ -14,6 +14,7 @@ mod demo;
 mod influx_apis;
 mod init;
 mod load;
+mod mosquitto_conf;
 mod mosquitto_files;
 mod outage;
 mod prepare;

@@ -128,9 +128,14 @@ pub const EXPECTED_HASH: &str =
 impl PasswordHash {
     /// Reads the notation above.
     pub fn parse(text: &str) -> Result<Self, HashError> {
-        let rest = text.strip_prefix('$').ok_or(HashError::PlainText)?;
+        let parsed = Self::parse_fields(text);
+        // mosquitto reads `6$SALT$HASH` too; anything else without `$` at the beginning is hardly meant as a hash.
+        if text.starts_with('$') { parsed } else { parsed.map_err(|_| HashError::PlainText) }
+    }
+
+    fn parse_fields(text: &str) -> Result<Self, HashError> {
         // mosquitto splits with strtok: empty fields do not exist.
-        let mut fields = rest.split('$').filter(|field| !field.is_empty());
+        let mut fields = text.split('$').filter(|field| !field.is_empty());
         let algorithm = match fields.next() {
             Some("6") => Algorithm::Sha512,
             Some("7") => Algorithm::Pbkdf2(parse_iterations(fields.next().ok_or(HashError::Incomplete)?)?),

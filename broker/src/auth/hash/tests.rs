@@ -56,6 +56,10 @@ fn notation() {
     for (text, expected) in [
         (format!("$6${s12}${h64}"), Ok(())),
         (format!("$6${s12}${h64}$more$x"), Ok(())),
+        (format!("6${s12}${h64}"), Ok(())),
+        (format!("$$7$$1${s12}${h64}"), Ok(())),
+        (format!("7$0${s12}${h64}"), Err(HashError::PlainText)),
+        ("argon2id$x".into(), Err(HashError::PlainText)),
         (format!("$7$1${s12}${h64}"), Ok(())),
         (format!("$7$101x${s12}${h64}"), Ok(())),
         (format!("$7$ 101${s12}${h64}"), Ok(())),

@@ -75,6 +75,18 @@ fn every_key_of_mosquitto_is_known_once_and_no_other() {
 }
 
 #[test]
+fn the_documentation_says_of_every_key_what_becomes_of_it() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../config/MOSQUITTO.md");
+    let page = fs::read_to_string(path).unwrap();
+    let section = page.split("\n## mosquitto.conf, key by key\n").nth(1).unwrap();
+    let section = section.split("\n## ").next().unwrap();
+    let found = section.lines().filter(|line| line.starts_with("| `")).collect::<Vec<_>>();
+    let row = |key: &keys::Key| format!("| `{}` | {} | {} |", key.name, key.treatment(), key.text);
+    let expected = keys::all().map(row).collect::<Vec<_>>();
+    assert!(found == expected, "the table should be\n{}", expected.join("\n"));
+}
+
+#[test]
 fn nothing_said_is_this_machine_alone() {
     let config = config("");
     let binds = config.listeners.iter().map(|listener| listener.bind.to_string()).collect::<Vec<_>>();

@@ -37,7 +37,11 @@ pub(super) fn load(tls: &TlsConfig, provider: &CryptoProvider) -> Result<Shown, 
     let matches = key.public_key().is_none_or(|public| public.as_ref() == leaf.public_key.as_slice());
     if !matches {
         let found = format_args!("a key that does not match the certificate {}", tls.certificate.display());
-        return Err(FileError::whole(&tls.key, found, "the private key of that certificate"));
+        return Err(FileError::whole(
+            &tls.key,
+            found,
+            "the private key of that certificate (`gaugeline pki renew server` makes both anew)",
+        ));
     }
     Ok(Shown { certified: CertifiedKey::new(chain, key), leaf, note })
 }

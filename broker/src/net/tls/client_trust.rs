@@ -68,8 +68,10 @@ impl ClientTrust {
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<(), Error> {
-        let facts = Facts::of(leaf).ok_or(CertificateError::BadEncoding)?;
-        self.verify(leaf, &facts, intermediates, now)
+        match Facts::of(leaf) {
+            Some(facts) => self.verify(leaf, &facts, intermediates, now),
+            None => self.chains.verify_client_cert(leaf, intermediates, now).map(|_| ()),
+        }
     }
 
     fn verify(
@@ -125,9 +127,9 @@ impl ClientCertVerifier for ClientTrust {
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
-        let facts = Facts::of(end_entity).ok_or(CertificateError::BadEncoding)?;
-        self.verify(end_entity, &facts, intermediates, now)?;
+        self.verify_chain(end_entity, intermediates, now)?;
         if let Some(revocations) = &self.revocations {
+            let facts = Facts::of(end_entity).ok_or(CertificateError::BadEncoding)?;
             revocations.check(&facts, intermediates, now)?;
         }
         Ok(ClientCertVerified::assertion())

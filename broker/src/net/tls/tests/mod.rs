@@ -193,16 +193,56 @@ fn client_certificates() {
 }
 
 #[test]
+fn certificates_may_be_optional() {
+    let pki = Pki::new();
+    let tls = TlsConfig { client_certificate: ClientCertificate::Optional, ..pki.tls() };
+    let live = Arc::new(LiveTls::new(prepare(&tls, NOW, None).unwrap()));
+    let server = Arc::clone(&live.material().server);
+    for versions in [ONLY_1_2, ONLY_1_3] {
+        for (identity, expected) in
+            [(None, Some(false)), (Some(&pki.client), Some(true)), (Some(&pki.stranger), None)]
+        {
+            let found = handshake(&server, &pki.client(versions, identity, &[])).ok();
+            let shown =
+                found.map(|(_, connection)| live.peer_certificate(&connection, NOW).unwrap().is_some());
+            assert_eq!(shown, expected, "{versions:?} {identity:?}");
+        }
+    }
+}
+
+#[test]
+fn a_list_of_ciphers_holds_in_its_order() {
+    let pki = Pki::new();
+    let names =
+        ["TLS_CHACHA20_POLY1305_SHA256", "ECDHE-ECDSA-AES128-GCM-SHA256", "ECDHE-ECDSA-AES256-GCM-SHA384"];
+    let tls = TlsConfig { ciphers: Ciphers::from_names(names).unwrap(), ..pki.tls() };
+    let server = server_config(&tls).unwrap();
+    for (versions, expected) in [
+        (ONLY_1_2, rustls::CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256),
+        (ONLY_1_3, rustls::CipherSuite::TLS13_CHACHA20_POLY1305_SHA256),
+    ] {
+        let (client, _) = handshake(&server, &pki.client(versions, None, &[])).unwrap();
+        assert_eq!(client.negotiated_cipher_suite().unwrap().suite(), expected);
+    }
+    let (none, _) = Ciphers::from_openssl("RC4");
+    let versions = TlsVersions { v1_2: true, v1_3: false };
+    let error = server_config(&TlsConfig { ciphers: none, versions, ..pki.tls() }).unwrap_err();
+    assert!(error.problem().contains("with at least one cipher"), "{error}");
+}
+
+#[test]
 fn alpn_is_answered_but_not_required() {
     let pki = Pki::new();
-    let server = server_config(&pki.tls()).unwrap();
-    for (offered, expected) in [
-        (&[][..], Some(None)),
-        (&[&b"mqtt"[..]], Some(Some(&b"mqtt"[..]))),
-        (&[b"h2", b"mqtt"], Some(Some(b"mqtt"))),
-        (&[b"http/1.1"], None),
+    let mqtt = server_config(&pki.tls()).unwrap();
+    let web = server_config(&TlsConfig { application: Application::WebSocket, ..pki.tls() }).unwrap();
+    for (server, offered, expected) in [
+        (&mqtt, &[][..], Some(None)),
+        (&mqtt, &[&b"mqtt"[..]], Some(Some(&b"mqtt"[..]))),
+        (&mqtt, &[b"h2", b"mqtt"], Some(Some(b"mqtt"))),
+        (&mqtt, &[b"http/1.1"], None),
+        (&web, &[b"h2", b"http/1.1"], Some(Some(b"http/1.1"))),
     ] {
-        let found = handshake(&server, &pki.client(BOTH, None, offered)).ok();
+        let found = handshake(server, &pki.client(BOTH, None, offered)).ok();
         assert_eq!(found.as_ref().map(|(client, _)| client.alpn_protocol()), expected, "{offered:?}");
     }
 }

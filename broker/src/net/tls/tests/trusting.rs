@@ -3,8 +3,8 @@
 use std::process::Command;
 
 use rcgen::{
-    CertificateRevocationListParams, Issuer, KeyIdMethod, KeyUsagePurpose, RevokedCertParams, SerialNumber,
-    date_time_ymd,
+    CertificateRevocationListParams, ExtendedKeyUsagePurpose, Issuer, KeyIdMethod, KeyUsagePurpose,
+    RevokedCertParams, SerialNumber, date_time_ymd,
 };
 
 use super::*;
@@ -30,6 +30,14 @@ fn client(serial: u64, issuer: &Issuer<'_, KeyPair>) -> Identity {
     let mut params = CertificateParams::new(vec![]).unwrap();
     params.serial_number = Some(SerialNumber::from(serial));
     params.distinguished_name.push(rcgen::DnType::CommonName, format!("client {serial}"));
+    (params.signed_by(&key, issuer).unwrap().der().clone(), key.serialize_der())
+}
+
+/// Like [`client`], with something else about it.
+fn strange(change: impl FnOnce(&mut CertificateParams), issuer: &Issuer<'_, KeyPair>) -> Identity {
+    let key = KeyPair::generate().unwrap();
+    let mut params = CertificateParams::new(vec![]).unwrap();
+    change(&mut params);
     (params.signed_by(&key, issuer).unwrap().der().clone(), key.serialize_der())
 }
 
@@ -94,6 +102,15 @@ impl Clients {
         key: &[u8],
         versions: TlsVersions,
     ) -> Result<(ClientConnection, ServerConnection), rustls::Error> {
+        handshake(server, &self.config(chain, key, versions))
+    }
+
+    fn config(
+        &self,
+        chain: Vec<CertificateDer<'static>>,
+        key: &[u8],
+        versions: TlsVersions,
+    ) -> Arc<ClientConfig> {
         let mut roots = RootCertStore::empty();
         roots.add(CertificateDer::from_pem_file(self.path("ca.crt")).unwrap()).unwrap();
         let provider = Arc::new(ring::default_provider());
@@ -106,7 +123,7 @@ impl Clients {
             .unwrap()
             .with_root_certificates(roots)
             .with_client_cert_resolver(Arc::new(shown));
-        handshake(server, &Arc::new(config))
+        Arc::new(config)
     }
 
     /// What becomes of a client, with both versions of TLS.
@@ -141,6 +158,39 @@ fn revoked_certificates_are_refused() {
             |(certificate, key): &Identity| clients.verdict(&tls, std::slice::from_ref(certificate), key);
         assert_eq!((verdict(&first).as_str(), verdict(&second).as_str()), (of_first, of_second));
     }
+}
+
+#[test]
+fn time_and_usage_are_checked() {
+    let clients = Clients::new();
+    let verdict = |(certificate, key): Identity| clients.verdict(&clients.tls(), &[certificate], &key);
+    let ended = strange(|params| params.not_after = date_time_ymd(2020, 1, 1), &clients.ca);
+    assert!(verdict(ended).contains("expired"), "after its time");
+    let early = strange(|params| params.not_before = date_time_ymd(2090, 1, 1), &clients.ca);
+    assert!(verdict(early).contains("not valid yet"), "before its time");
+    let usage = |usage| strange(|params| params.extended_key_usages = vec![usage], &clients.ca);
+    assert_eq!(verdict(usage(ExtendedKeyUsagePurpose::ClientAuth)), "in");
+    assert!(verdict(usage(ExtendedKeyUsagePurpose::ServerAuth)).contains("usage"), "a server's");
+}
+
+/// With its ticket a client need not show its certificate again, so it is looked at again.
+#[test]
+fn a_resumed_session_ends_with_the_certificate() {
+    let clients = Clients::new();
+    let (leaf, key) = strange(|params| params.not_after = date_time_ymd(2080, 1, 1), &clients.ca);
+    let live = Arc::new(LiveTls::new(prepare(&clients.tls(), NOW, None).unwrap()));
+    let server = Arc::clone(&live.material().server);
+    let config = clients.config(vec![leaf], &key, BOTH);
+    let (_, first) = handshake(&server, &config).unwrap();
+    assert!(live.peer_certificate(&first, NOW).unwrap().is_some());
+    let (_, second) = handshake(&server, &config).unwrap();
+    assert_eq!(second.handshake_kind(), Some(HandshakeKind::Resumed));
+    assert!(live.peer_certificate(&second, NOW).unwrap().is_some());
+    let later = UnixTime::since_unix_epoch(Duration::from_secs(
+        u64::try_from(date_time_ymd(2081, 1, 1).unix_timestamp()).unwrap(),
+    ));
+    let error = live.peer_certificate(&second, later).unwrap_err();
+    assert!(error.to_string().contains("expired"), "{error}");
 }
 
 #[test]

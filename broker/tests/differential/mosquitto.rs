@@ -1,0 +1,129 @@
+//! A real mosquitto that reads its files again on demand.
+
+use std::{
+    fs::{self, File},
+    io::Read as _,
+    net::{Ipv4Addr, TcpListener, TcpStream},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+use tempfile::TempDir;
+
+use crate::client::Client;
+
+/// Where Debian puts it, which is not in everybody's path.
+const PROGRAMS: [&str; 3] = ["/usr/sbin/mosquitto", "/usr/local/sbin/mosquitto", "/usr/bin/mosquitto"];
+/// How long it may take to start or to read its files, on a machine that is busy.
+const PATIENCE: Duration = Duration::from_secs(60);
+const PAUSE: Duration = Duration::from_millis(1);
+
+/// A running one, which ends with its handle.
+pub(crate) struct Mosquitto {
+    pub(crate) port: u16,
+    directory: TempDir,
+    child: Child,
+    log: File,
+    /// What it has logged since it was last told to read its files.
+    said: String,
+}
+
+impl Mosquitto {
+    /// Starts it with a password file and, if there is one, an ACL file. `None` if it is not installed, and nothing requires
+    /// that it is.
+    pub(crate) fn start(passwords: &[u8], acl: Option<&[u8]>) -> Option<Self> {
+        let Some(program) = PROGRAMS.iter().find(|path| Path::new(path).exists()) else {
+            let required = std::env::var_os("GAUGELINE_REQUIRE_SERVERS").is_some_and(|value| value == "1");
+            assert!(!required, "mosquitto is not installed, and GAUGELINE_REQUIRE_SERVERS is 1");
+            eprintln!("NOT TESTED: mosquitto is not installed");
+            return None;
+        };
+        let directory = tempfile::tempdir().unwrap();
+        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
+        let path = |name: &str| directory.path().join(name);
+        fs::write(path("passwd"), passwords).unwrap();
+        let mut text = format!(
+            "listener {port} 127.0.0.1\nallow_anonymous true\nuser root\n\
+             log_type error\nlog_type warning\nlog_type notice\nlog_type information\nconnection_messages false\nset_tcp_nodelay true\npassword_file {}\n",
+            path("passwd").display()
+        );
+        if let Some(acl) = acl {
+            fs::write(path("acl"), acl).unwrap();
+            text += &format!("acl_file {}\n", path("acl").display());
+        }
+        fs::write(path("mosquitto.conf"), text).unwrap();
+        let child = Command::new(program)
+            .arg("-c")
+            .arg(path("mosquitto.conf"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(File::create(path("log")).unwrap())
+            .spawn()
+            .unwrap();
+        let log = File::open(path("log")).unwrap();
+        let mut started = Self { port, directory, child, log, said: String::new() };
+        started.until("listens", |_| TcpStream::connect(("127.0.0.1", port)).is_ok());
+        Some(started)
+    }
+
+    /// Has it read new passwords; returns what it logged.
+    pub(crate) fn read_passwords(&mut self, content: &[u8]) -> String {
+        self.read("passwd", content)
+    }
+
+    /// Has it read new rules; returns what it logged.
+    pub(crate) fn read_acl(&mut self, content: &[u8]) -> String {
+        self.read("acl", content)
+    }
+
+    fn read(&mut self, name: &str, content: &[u8]) -> String {
+        fs::write(self.path(name), content).unwrap();
+        self.listen();
+        self.said.clear();
+        let killed = Command::new("kill").args(["-HUP", &self.child.id().to_string()]).status().unwrap();
+        assert!(killed.success());
+        // The line comes before the files are read; but no packet is looked at in between.
+        self.until("reads its files again", |said| said.contains("Reloading config."));
+        // Whoever is served now is served by the new files, and all is logged.
+        drop(Client::connect(self.port, "fence", None));
+        self.listen();
+        self.said.clone()
+    }
+
+    fn until(&mut self, what: &str, condition: impl Fn(&str) -> bool) {
+        let mut waited = Duration::ZERO;
+        self.listen();
+        while !condition(&self.said) {
+            let ended = self.child.try_wait().unwrap();
+            assert!(ended.is_none(), "mosquitto has ended: {ended:?}\n{}", self.said);
+            assert!(waited < PATIENCE, "mosquitto does not do it: {what}\n{}", self.said);
+            std::thread::sleep(PAUSE);
+            waited += PAUSE;
+            self.listen();
+        }
+    }
+
+    /// Reads what has been logged meanwhile.
+    fn listen(&mut self) {
+        let mut more = Vec::new();
+        self.log.read_to_end(&mut more).unwrap();
+        self.said += &String::from_utf8_lossy(&more);
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+}
+
+impl Drop for Mosquitto {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.listen();
+            let last = self.said.lines().rev().take(10).collect::<Vec<_>>();
+            eprintln!("mosquitto said, the last line first:\n{}", last.join("\n"));
+        }
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
