@@ -8,7 +8,7 @@ use crate::{
     failure::Failure,
     files,
     init::{
-        BRIDGE, CA_CERTIFICATE, SENSOR, VIEWER, secret_file,
+        ADMIN, BRIDGE, CA_CERTIFICATE, SENSOR, VIEWER, secret_file,
         secrets::{
             ADMIN_PASSWORD, ADMIN_TOKEN, BRIDGE_PASSWORD, BRIDGE_TOKEN, GRAFANA_ADMIN_PASSWORD,
             GRAFANA_PASSWORD, GRAFANA_TOKEN,
@@ -60,6 +60,7 @@ fn known() -> Vec<Credential> {
         new("sensor", &secret_file(SENSOR), Some(SENSOR), "sensors, which may write sensors/#"),
         new("viewer", &secret_file(VIEWER), Some(VIEWER), "people and programs that read sensors/#"),
         new("bridge", &secret_file(BRIDGE), Some(BRIDGE), "the bridge at the broker"),
+        new("admin", &secret_file(ADMIN), None, "operators at the broker's admin server"),
         new("influxdb-admin", ADMIN_PASSWORD, Some("admin"), "InfluxDB, all rights"),
         new("influxdb-admin-token", ADMIN_TOKEN, None, "InfluxDB, all rights"),
         new("influxdb-bridge", BRIDGE_PASSWORD, Some("bridge"), "the bridge at InfluxDB"),

@@ -7,6 +7,7 @@ use std::{ffi::CString, fs, path::PathBuf};
 
 use gaugeline_broker::config::{ProcessConfig, User};
 use nix::unistd::{self, Uid};
+use rustix::thread::{self, CapabilitySet, CapabilitySets};
 
 use crate::failure::Failure;
 
@@ -31,7 +32,17 @@ pub(crate) fn settle(config: &ProcessConfig) -> Result<Option<PidFile>, Failure>
     Ok(pid_file)
 }
 
-/// Gives up root's rights for good.
+/// Says so where nobody has thought of giving up root's rights. To be called when there is a log.
+pub(crate) fn warn_of_root() {
+    if Uid::effective().is_root() {
+        tracing::warn!(
+            "runs as root: start it as a user of its own, or name one with `user`; it needs no right of root but to read \
+             its files"
+        );
+    }
+}
+
+/// Gives up root's rights for good, but for one: ports below 1024, at the start and after a reload.
 fn become_user(user: &User) -> Result<(), Failure> {
     let find = |name: &str| unistd::User::from_name(name).map_err(Failure::failed);
     let found = match find(&user.name)? {
@@ -46,7 +57,17 @@ fn become_user(user: &User) -> Result<(), Failure> {
     let name = CString::new(account.name.as_str()).map_err(Failure::failed)?;
     unistd::initgroups(&name, account.gid).map_err(refused)?;
     unistd::setgid(account.gid).map_err(refused)?;
-    unistd::setuid(account.uid).map_err(refused)
+    let failed = |error: rustix::io::Errno| {
+        Failure::failed(format!("cannot give up root's rights for those of `{}`: {error}", account.name))
+    };
+    thread::set_keep_capabilities(true).map_err(failed)?;
+    unistd::setuid(account.uid).map_err(refused)?;
+    // What is kept may be less than that: a container can have been started without it.
+    let permitted = thread::capabilities(None).map_err(failed)?.permitted;
+    let low_ports = permitted & CapabilitySet::NET_BIND_SERVICE;
+    let kept =
+        CapabilitySets { effective: low_ports, permitted: low_ports, inheritable: CapabilitySet::empty() };
+    thread::set_capabilities(None, kept).map_err(failed)
 }
 
 /// A file with the number of this process, for scripts that send it signals.

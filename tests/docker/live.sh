@@ -35,3 +35,6 @@ check "sensors trust it" publish -u sensor -P "$sensor" -t sensors/kitchen/press
 eventually "and what they say arrives" counted pressure 1
 check "a client's certificate is issued" inside broker gaugeline pki issue hall-1 -d /data
 check "it is there, on this machine" openssl verify -CAfile "$scratch/ca.crt" "$data/pki/clients/hall-1.crt"
+
+check "the broker tells its status" inside broker gaugeline status -c /data/broker.toml
+check "it reads everything again when it is told to" inside broker gaugeline reload -c /data/broker.toml

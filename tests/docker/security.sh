@@ -25,9 +25,7 @@ check "init-influxdb is not root" is init-influxdb '{{.Config.User}}' 4711:4712
 
 check "bridge: cannot write the configuration" refused 'read-only' inside bridge touch /data/written
 check "bridge: sees its own secrets only" equals "bridge influxdb-bridge-password" "$(inside bridge ls /data/secrets | xargs)"
-# Whether or not it may look: engines differ in that.
-hides_secrets() { [[ -z $(inside broker ls -A /data/secrets 2>/dev/null) ]]; }
-check "broker: sees no secret" hides_secrets
+check "broker: sees its own secret only" equals admin "$(inside broker ls /data/secrets | xargs)"
 
 published() {
     docker ps --quiet --filter "label=com.docker.compose.project=$COMPOSE_PROJECT_NAME" | xargs docker inspect --format \

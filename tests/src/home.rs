@@ -193,12 +193,7 @@ impl Home {
     /// # Panics
     /// If the metrics cannot be read.
     pub fn metric(&self, name: &str, labels: &str) -> f64 {
-        let text = http::get(self.admin_port, "/metrics").unwrap().body;
-        text.lines()
-            .filter(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' '])))
-            .filter(|line| line.contains(labels))
-            .map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap())
-            .sum()
+        http::metric(self.admin_port, name, labels)
     }
 
     /// `mosquitto_pub` or `mosquitto_sub` on the TLS port, as one of the first users.

@@ -60,3 +60,16 @@ pub fn escape(text: &str) -> String {
         .map(|byte| if is_plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") })
         .collect()
 }
+
+/// A number of `/metrics` at this port: the sum over all label values that contain `labels`. 0 if there is none.
+///
+/// # Panics
+/// If the metrics cannot be read.
+pub fn metric(port: u16, name: &str, labels: &str) -> f64 {
+    let text = get(port, "/metrics").unwrap().body;
+    text.lines()
+        .filter(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' '])))
+        .filter(|line| line.contains(labels))
+        .map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap())
+        .sum()
+}

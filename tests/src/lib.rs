@@ -23,4 +23,5 @@ pub mod process;
 pub mod python;
 pub mod requirement;
 pub mod stub;
+pub mod tutorial;
 pub mod wait;

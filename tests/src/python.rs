@@ -84,6 +84,14 @@ pub fn subscriber(
     Some(Process::start(client_id, &mut command))
 }
 
+/// A command that runs one of the scripts, with nothing on its command line yet. `None` if the client that it needs is not
+/// installed, see [`requirement`].
+pub fn script(script: &str, client: &str) -> Option<Command> {
+    let mut command = Command::new(interpreter(client)?);
+    command.arg(requirement::repository().join("tests/python").join(script));
+    Some(command)
+}
+
 /// An interpreter that can import the client.
 fn interpreter(client: &str) -> Option<PathBuf> {
     let module = if client == "paho" { "paho.mqtt" } else { client };

@@ -39,10 +39,17 @@ pub fn missing(what: &str) {
     let required =
         std::env::var_os(REQUIRE).is_some_and(|value| !value.is_empty() && value != OsStr::new("0"));
     assert!(!required, "{what} is missing: tests/run installs it");
+    not_tested(&format!("{what} is missing; tests/run installs it"));
+}
+
+/// Says that the present test is left out, where nobody can be asked to provide what it needs: to be root, for instance.
+///
+/// # Panics
+/// If standard error is closed.
+pub fn not_tested(reason: &str) {
     let test = std::thread::current().name().unwrap_or("a test").to_owned();
     // The test runner captures what the print macros write, not this.
-    let line = format!("NOT TESTED: {test}: {what} is missing; tests/run installs it\n");
-    std::io::stderr().write_all(line.as_bytes()).unwrap();
+    std::io::stderr().write_all(format!("NOT TESTED: {test}: {reason}\n").as_bytes()).unwrap();
 }
 
 /// Notes that the present test is left out because the machine does not allow it, past the test runner's capture.

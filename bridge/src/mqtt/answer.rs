@@ -21,7 +21,7 @@ impl Source {
         properties: &ConnAckProperties,
         now: Instant,
     ) -> Result<(), Failure> {
-        self.online_since = Some(now);
+        self.reconnect.online(now);
         self.metrics.connections.inc();
         self.metrics.connected.set(1);
         if !session_present {

@@ -4,12 +4,13 @@
 //! wants: subscribe after every login (the broker sends retained messages for new subscriptions only), take messages
 //! as long as the pipeline has room, acknowledge what is safe, come back after every failure.
 //!
-//! While there is no room nothing is read, and the broker, whose Receive Maximum is exhausted sooner or later, keeps
-//! what follows. The connection stays: keep-alive goes on.
+//! While there is no room nothing is read but the answer to CONNECT, and the broker, whose Receive Maximum is exhausted
+//! sooner or later, keeps what follows. The connection stays: keep-alive goes on.
 
 mod answer;
 mod carried;
 mod failure;
+mod reconnect;
 mod remembered;
 mod stream;
 #[cfg(test)]
@@ -39,6 +40,7 @@ pub(crate) use self::remembered::Remembered;
 use self::{
     carried::Carried,
     failure::{Failure, broken},
+    reconnect::Reconnect,
     stream::{Connector, Stream},
 };
 use crate::{
@@ -47,7 +49,6 @@ use crate::{
     config::{LimitsConfig, MqttConfig, secret},
     metrics::Metrics,
     pipeline::{Arrival, DeliveryLost, Pipeline},
-    retry::Backoff,
     status::{Part, Status},
     tls::TlsError,
 };
@@ -55,11 +56,6 @@ use crate::{
 /// The user property of a message that holds the time, in nanoseconds since 1970, at which the broker received it.
 /// With it a message that is delivered twice is the same point.
 pub(crate) const RECEIVED_PROPERTY: &str = "gaugeline-received";
-/// Between attempts to connect.
-const RECONNECT_BASE: Duration = Duration::from_millis(200);
-const RECONNECT_MAX: Duration = Duration::from_secs(30);
-/// A connection that lasted so long was a good one: the next failure is a new one.
-const STABLE: Duration = Duration::from_secs(10);
 /// How much is read at once.
 const READ_BYTES: usize = 64 * 1024;
 /// How long the last bytes of a connection may take.
@@ -108,8 +104,7 @@ pub(crate) struct Source {
     owed: VecDeque<Owed>,
     carried: Carried,
     remembered: Remembered,
-    backoff: Backoff,
-    online_since: Option<Instant>,
+    reconnect: Reconnect,
     limits: Limits,
     /// Done once a message came without the broker's time.
     unstamped: Once,
@@ -164,8 +159,7 @@ impl Source {
             owed: VecDeque::new(),
             carried: Carried::default(),
             remembered,
-            backoff: Backoff::unpredictable(RECONNECT_BASE, RECONNECT_MAX),
-            online_since: None,
+            reconnect: Reconnect::new(),
             unstamped: Once::new(),
             limits: Limits::default(),
             config,
@@ -201,7 +195,7 @@ impl Source {
         self.pipeline.abandon();
         self.owed.clear();
         self.carried.clear();
-        tokio::time::sleep(self.backoff.next(None)).await;
+        tokio::time::sleep(self.reconnect.delay_after_fault()).await;
     }
 
     /// Reports the failure and waits before the next attempt; `Some` if something else came between.
@@ -209,12 +203,9 @@ impl Source {
         let now = clock::now();
         self.metrics.connected.set(0);
         self.status.failing(Part::Broker, failure.kind, failure.severity, &failure.detail, now);
-        if self.online_since.take().is_some_and(|since| now.saturating_duration_since(since) >= STABLE) {
-            self.backoff.reset();
-        }
         self.carried
             .keep(self.owed.drain(..).map(|owed| (owed.receipt.packet_id(), owed.arrival, owed.fingerprint)));
-        let delay = self.backoff.next(None);
+        let delay = self.reconnect.delay(failure.severity, now);
         progressing(&mut self.pipeline, stop, tokio::time::sleep(delay)).await.err()
     }
 
@@ -277,11 +268,11 @@ impl Source {
             self.process(&mut input)?;
             self.acknowledge();
             while self.client.poll_transmit(&mut output.bytes) {}
-            let has_room = self.pipeline.has_room();
+            let reads = self.reads();
             input.reserve(READ_BYTES);
             let due = self.client.poll_timeout();
             tokio::select! {
-                read = reader.read_buf(&mut input), if has_room => {
+                read = reader.read_buf(&mut input), if reads => {
                     if read? == 0 {
                         let detail = match self.client.is_online() {
                             true => "was closed by the broker",
@@ -292,10 +283,15 @@ impl Source {
                 }
                 written = output.write(writer), if output.has_work() => written?,
                 progress = self.pipeline.progress() => progress?,
-                () = at(due) => self.timeout(has_room)?,
+                () = at(due) => self.timeout(reads)?,
                 deadline = stopped(stop) => return Err(Ended::Stopped(deadline)),
             }
         }
+    }
+
+    /// Whether packets are taken. The answer to CONNECT needs no room: without it there is no connection.
+    fn reads(&self) -> bool {
+        self.pipeline.has_room() || !self.client.is_online()
     }
 
     fn timeout(&mut self, reads: bool) -> Result<(), Failure> {
@@ -307,13 +303,13 @@ impl Source {
         self.client.handle_timeout(now).map_err(|error| broken(online, &error))
     }
 
-    /// Takes whole packets off the front of `input`, as long as there is room for messages.
+    /// Takes whole packets off the front of `input`, as long as it may.
     fn process(&mut self, input: &mut BytesMut) -> Result<(), Failure> {
         let (now, unix_nanoseconds) = (clock::now(), clock::unix_nanoseconds());
         let packet_bytes_max = self.client.packet_bytes_max();
         let online = self.client.is_online();
         let mut taken = 0;
-        while self.pipeline.has_room() {
+        while self.reads() {
             let rest = input.get(taken..).unwrap_or_default();
             let frame = match codec::frame(rest, packet_bytes_max) {
                 Ok(Some(frame)) => frame,
@@ -370,6 +366,7 @@ impl Source {
         let safe = self.pipeline.safe_up_to();
         while let Some(owed) = self.owed.pop_front_if(|owed| owed.arrival <= safe) {
             self.client.acknowledge(owed.receipt);
+            self.reconnect.progressed();
         }
     }
 

@@ -315,6 +315,30 @@ async fn repetitions_are_not_written_twice() {
     assert_eq!(rig.lines().len(), 3, "{:?}", rig.lines());
 }
 
+/// Or the bridge would give up each connection, and wait longer and longer while the sink is long back.
+#[tokio::test]
+async fn a_bridge_without_room_connects_again() {
+    let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    // While it reads nothing it finds out that a connection has ended when it writes.
+    let rig = Rig::start_with(
+        "keep_alive_seconds = 5",
+        &format!(
+            "[limits]\nmessages_in_flight = 1\n[sink]\nkind = \"influx1\"\nurl = \"http://{nobody}\"\ndatabase = \"d\"\n"
+        ),
+    )
+    .await;
+    let mut broker = Broker::accept(&rig.listener).await;
+    broker.log_in(false).await;
+    broker.subscribe(GRANTED).await;
+    broker.publish(1, false, "1", None).await;
+    rig.taken(1).await;
+    drop(broker);
+    rig.problem("the connection to the broker").await;
+    let mut broker = Broker::accept(&rig.listener).await;
+    broker.log_in(true).await;
+    broker.subscribe(GRANTED).await;
+}
+
 /// A broker that was killed before it knew what it had sent gives an old identifier to a later message.
 #[tokio::test]
 async fn the_same_value_said_later_is_another_message() {

@@ -270,7 +270,8 @@ impl PasswordEditor {
                 Line::Kept => content.extend_from_slice(line),
                 Line::Replaced(new) => {
                     content.extend_from_slice(new.as_bytes());
-                    content.extend_from_slice(&end);
+                    // Like mosquitto_passwd, which ends the last line too.
+                    content.extend_from_slice(if end.is_empty() { b"\n" } else { &end });
                 }
                 Line::Removed => {}
             }

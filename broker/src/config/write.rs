@@ -193,6 +193,12 @@ fn write_listener(out: &mut Toml, listener: &ListenerConfig, config: &Config, fi
     if let Some(most) = listener.topic_alias_maximum {
         out.line("topic_alias_maximum", most);
     }
+    for (key, networks) in [("allow", &listener.allow), ("deny", &listener.deny)] {
+        if !networks.is_empty() {
+            let networks = networks.iter().map(ToString::to_string).collect::<Vec<_>>();
+            out.texts(key, networks.iter().map(String::as_str));
+        }
+    }
     if listener.versions != default.versions {
         out.texts("versions", listener.versions.iter().map(|version| version_name(*version)));
     }

@@ -12,6 +12,7 @@ use gaugeline_protocol::{
     session::{self, Negotiated, Session},
 };
 use tokio::{net::TcpStream, sync::watch};
+use zeroize::Zeroize as _;
 
 use super::{
     arrival::Arrival,
@@ -114,13 +115,23 @@ async fn let_in(
             }
             Err(_) => return refuse(&hub, None, None, address, &too_slow(limit)),
         };
-    match admit(&hub, &settings, &listener, certificate, &mut connect, address).await {
+    let admitted = admit(&hub, &settings, &listener, certificate, &mut connect, address).await;
+    forget_password(&mut connect);
+    match admitted {
         Ok(admitted) => enter(hub, stream, received, connect, admitted, entrance, settings),
         Err(refused) => {
             let user = connect.user_name.as_deref();
             refuse(&hub, Some(&connect.client_id), user, address, &refused);
             answer_refusal(stream, &refused).await;
         }
+    }
+}
+
+/// Overwrites the password: it has been checked, and must not stay in memory.
+fn forget_password(connect: &mut Connect) {
+    let password = connect.password.take().and_then(|password| password.try_into_mut().ok());
+    if let Some(mut password) = password {
+        password.as_mut().zeroize();
     }
 }
 
@@ -223,6 +234,8 @@ async fn read_connect(
             let connect = Connect::decode(&frame, &settings.packets)
                 .map_err(|error| malformed(error, claims_v5(frame.body).then_some(Version::V5)))?;
             let length = frame.len;
+            // The password was in there.
+            received.get_mut(..length).unwrap_or_default().zeroize();
             bytes::Buf::advance(received, length);
             return Ok(connect);
         }

@@ -18,7 +18,7 @@ use tokio::{
     time::MissedTickBehavior,
 };
 
-use self::candidate::Candidate;
+use self::candidate::{Candidate, Reading};
 pub use self::journal::{Journal, LastReload, Report};
 use crate::{
     admin::{AdminToken, Component},
@@ -39,6 +39,9 @@ const LOOKS_MAX: u32 = 8;
 /// While the files are wrong, they are read again after so many looks, even if they have not changed: what is wrong may
 /// be that something that is not watched yet is missing.
 const RETRY_LOOKS: u32 = 8;
+/// How long to wait for somebody who is writing a file, and how often.
+const READING_INTERVAL: Duration = Duration::from_millis(10);
+const READINGS_MAX: u32 = 150;
 /// Requests that wait for their turn; the next one is told that the reloader is busy.
 const WAITING_MAX: usize = 16;
 
@@ -215,13 +218,26 @@ impl Reloader {
         self.changes.look(changed)
     }
 
+    /// Reads the files once nobody seems to be writing them.
+    async fn read(&self) -> Result<Candidate, ReloadError> {
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let (subject, patient) = (Arc::clone(&self.subject), tries < READINGS_MAX);
+            let read = tokio::task::spawn_blocking(move || Candidate::read(&subject, patient)).await;
+            match read {
+                Ok(Reading::Read(candidate)) => return Ok(*candidate),
+                Ok(Reading::Refused(error)) => return Err(error),
+                Ok(Reading::Unsettled) => tokio::time::sleep(READING_INTERVAL).await,
+                Err(error) => return Err(ReloadError::Unavailable(error.to_string())),
+            }
+        }
+    }
+
     async fn reload(&mut self, trigger: Trigger) -> Result<Report, ReloadError> {
-        let subject = Arc::clone(&self.subject);
-        let read = tokio::task::spawn_blocking(move || Candidate::read(&subject)).await;
-        let candidate = match read {
-            Ok(Ok(candidate)) => candidate,
-            Ok(Err(error)) => return Err(self.refuse(trigger, error)),
-            Err(error) => return Err(self.refuse(trigger, ReloadError::Unavailable(error.to_string()))),
+        let candidate = match self.read().await {
+            Ok(candidate) => candidate,
+            Err(error) => return Err(self.refuse(trigger, error)),
         };
         let unchanged = self.digest.replace(candidate.digest) == Some(candidate.digest);
         let failed_before = self.changes.since_failure.is_some();

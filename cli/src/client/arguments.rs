@@ -3,6 +3,7 @@
 
 use std::{path::PathBuf, str::FromStr, time::Duration};
 
+use bytes::Bytes;
 use gaugeline_protocol::{
     QoS, TopicName, Version,
     packet::{Connect, ConnectProperties, Will},
@@ -12,7 +13,7 @@ use super::{
     tls,
     url::{PLAIN_PORT, TLS_PORT, Url},
 };
-use crate::{failure::Failure, files, random};
+use crate::{failure::Failure, files, random, secret::Secret};
 
 /// A session that never expires [MQTT 5.0, section 3.1.2.11.2].
 const NEVER_EXPIRES: u32 = u32::MAX;
@@ -35,7 +36,7 @@ pub(crate) struct Arguments {
     user: Option<String>,
     /// Password; other users of this machine may see it: prefer --password-file
     #[arg(short = 'P', long, alias = "pw", allow_hyphen_values = true, conflicts_with = "password_file")]
-    password: Option<String>,
+    password: Option<Secret>,
     /// File that holds the password
     #[arg(long, value_name = "FILE")]
     password_file: Option<PathBuf>,
@@ -135,7 +136,7 @@ impl Arguments {
         let user_name = self.user.clone().or_else(|| url.and_then(|url| url.user.clone()));
         let password = match (&self.password, &self.password_file) {
             (Some(password), _) => Some(password.clone()),
-            (None, Some(path)) => Some(files::read_secret(path)?),
+            (None, Some(path)) => Some(Secret::from(files::read_secret(path)?)),
             (None, None) => url.and_then(|url| url.password.clone()),
         };
         if password.is_some() && user_name.is_none() && !version.is_v5() {
@@ -157,7 +158,7 @@ impl Arguments {
             keep_alive_seconds: self.keepalive,
             will: self.will.will(),
             user_name,
-            password: password.map(Into::into),
+            password: password.map(|password| Bytes::copy_from_slice(password.as_bytes())),
             properties: ConnectProperties {
                 session_expiry_seconds: if version.is_v5() { session_expiry_seconds } else { 0 },
                 ..ConnectProperties::default()
@@ -176,7 +177,7 @@ impl WillArguments {
             retain: self.will_retain,
             delay_seconds: 0,
             message_expiry_seconds: None,
-            properties: bytes::Bytes::new(),
+            properties: Bytes::new(),
         })
     }
 }

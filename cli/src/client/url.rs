@@ -3,6 +3,8 @@
 
 use std::str::FromStr;
 
+use crate::secret::Secret;
+
 /// The standard port of MQTT over TLS.
 pub(crate) const TLS_PORT: u16 = 8883;
 /// The standard port of MQTT.
@@ -20,7 +22,7 @@ pub(crate) struct Url {
     /// Who logs in.
     pub(crate) user: Option<String>,
     /// The password.
-    pub(crate) password: Option<String>,
+    pub(crate) password: Option<Secret>,
     /// What stands after the first slash, if anything.
     pub(crate) topic: Option<String>,
 }
@@ -46,7 +48,7 @@ impl FromStr for Url {
         };
         let (user, password) = match login.map(|login| login.split_once(':').ok_or(login)) {
             None => (None, None),
-            Some(Ok((user, password))) => (Some(decode(user)?), Some(decode(password)?)),
+            Some(Ok((user, password))) => (Some(decode(user)?), Some(Secret::from(decode(password)?))),
             Some(Err(user)) => (Some(decode(user)?), None),
         };
         let (host, port) = host_and_port(address)?;
@@ -125,7 +127,7 @@ mod tests {
         assert_eq!(parse("mqtt://[::1]:7"), Ok(ipv6));
         let all = Url {
             user: Some("a@b".to_owned()),
-            password: Some("c:d/".to_owned()),
+            password: Some(Secret::from("c:d/".to_owned())),
             topic: Some("e/f g".to_owned()),
             ..plain
         };

@@ -22,7 +22,7 @@ pub(crate) const SENSOR: &str = "sensor";
 pub(crate) const VIEWER: &str = "viewer";
 
 /// Whose secret the admin token is: no user of MQTT.
-const ADMIN: &str = "admin";
+pub(crate) const ADMIN: &str = "admin";
 
 const USERS: [&str; 3] = [BRIDGE, SENSOR, VIEWER];
 /// As many random bytes as make guessing hopeless: 256 bits.

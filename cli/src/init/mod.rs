@@ -14,7 +14,7 @@ mod tests;
 
 use std::path::{Path, PathBuf};
 
-pub(crate) use accounts::{BRIDGE, SENSOR, VIEWER, secret_file};
+pub(crate) use accounts::{ADMIN, BRIDGE, SENSOR, VIEWER, secret_file};
 pub(crate) use influxdb::secrets;
 pub(crate) use pki::{
     CA_CERTIFICATE, CA_KEY, CLOCK_SKEW, HostName, SERVER_CERTIFICATE, SERVER_DAYS, SERVER_KEY, serial_number,

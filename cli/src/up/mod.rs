@@ -35,6 +35,7 @@ use crate::{
     init::{self, BRIDGE_CONFIG, BROKER_CONFIG, HostName},
     logging,
     output::say,
+    process,
     signals::{self, Shutdown},
 };
 use banner::{Banner, Data};
@@ -96,7 +97,10 @@ pub(crate) fn run(arguments: &Arguments, logging: &logging::Arguments) -> Result
         // They belong to the server that the file names.
         bridge_config.own_metrics = None;
     }
+    // Held until the end.
+    let _pid_file = process::settle(&broker_config.process)?;
     let set_log_level = logging.install(broker_config.log.as_str())?;
+    process::warn_of_root();
     files_open::raise_limit();
     let (path, ports) = (directory.join(BROKER_CONFIG), arguments.ports);
     let surroundings = Surroundings {

@@ -9,7 +9,7 @@ use std::{
 
 use gaugeline_tests::{gaugeline::gaugeline, home::Home};
 
-const FILES: [(&str, u32); 12] = [
+const FILES: [(&str, u32); 13] = [
     ("broker.toml", 0o644),
     ("bridge.toml", 0o644),
     ("passwd", 0o600),
@@ -19,6 +19,7 @@ const FILES: [(&str, u32); 12] = [
     ("pki/crl.pem", 0o644),
     ("pki/server.crt", 0o644),
     ("pki/server.key", 0o600),
+    ("secrets/admin", 0o600),
     ("secrets/bridge", 0o600),
     ("secrets/sensor", 0o600),
     ("secrets/viewer", 0o600),

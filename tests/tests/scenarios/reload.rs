@@ -76,8 +76,9 @@ fn subjects(home: &Home) -> Vec<Subject> {
 fn replace(home: &Home, way: Way, name: &str, text: &str, change: usize) {
     let path = home.path(name);
     match way {
-        Way::InPlace if !path.is_symlink() => fs::write(&path, text).unwrap(),
-        Way::InPlace | Way::Rename => {
+        // Through a link, if there is one.
+        Way::InPlace => fs::write(&path, text).unwrap(),
+        Way::Rename => {
             let new = home.path(&format!("{name}.new"));
             fs::write(&new, text).unwrap();
             fs::set_permissions(&new, fs::metadata(&path).unwrap().permissions()).unwrap();
