@@ -198,6 +198,7 @@ impl Drop for Entrance {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::ListenerConfig;
 
     #[test]
     fn places_are_limited_and_given_back() {
