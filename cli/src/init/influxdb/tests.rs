@@ -120,7 +120,11 @@ fn the_first_step_makes_files_for_the_second() {
             assert!(text.len() >= 64, "{file}");
         }
         let made = std::fs::read_dir(root.path().join("secrets")).unwrap().count();
-        assert_eq!(made, 3 + files.len() + 1, "the broker's three users, these, and Grafana's");
+        assert_eq!(
+            made,
+            4 + files.len() + 1,
+            "the broker's three users and admin token, these, and Grafana's"
+        );
         let again = init(root.path(), &words).unwrap();
         assert!(again.changed_nothing() && again.warnings().is_empty(), "{again}");
     }
@@ -133,5 +137,5 @@ fn a_server_without_passwords_needs_no_files() {
         ["--influxdb", "http://influxdb:1", "--influxdb-version", "1", "--files-only", "--influxdb-no-auth"];
     init(root.path(), &first).unwrap();
     assert!(matches!(api(root.path()), InfluxApi::V1 { login: None, create_database: true, .. }));
-    assert_eq!(std::fs::read_dir(root.path().join("secrets")).unwrap().count(), 3);
+    assert_eq!(std::fs::read_dir(root.path().join("secrets")).unwrap().count(), 4);
 }
