@@ -119,7 +119,7 @@ pub(crate) fn run(arguments: &Arguments, logging: &logging::Arguments) -> Result
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
-    process::warn_of_root();
+    process::tell_user(&loaded.config.process);
     files_open::raise_limit();
     let again = arguments.clone();
     let surroundings = Surroundings {

@@ -32,12 +32,19 @@ pub(crate) fn settle(config: &ProcessConfig) -> Result<Option<PidFile>, Failure>
     Ok(pid_file)
 }
 
-/// Says so where nobody has thought of giving up root's rights. To be called when there is a log.
-pub(crate) fn warn_of_root() {
-    if Uid::effective().is_root() {
+/// Says who the process is: a file that cannot be read then is no riddle. To be called when there is a log.
+pub(crate) fn tell_user(config: &ProcessConfig) {
+    let present = Uid::effective();
+    if present.is_root() {
         tracing::warn!(
             "runs as root: start it as a user of its own, or name one with `user`; it needs no right of root but to read \
              its files"
+        );
+    } else if config.user.is_some() {
+        let name = unistd::User::from_uid(present).ok().flatten();
+        let name = name.map_or_else(|| present.to_string(), |account| account.name);
+        tracing::info!(
+            "runs as the user `{name}`, who must be able to read the files that the configuration names"
         );
     }
 }

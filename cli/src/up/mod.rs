@@ -100,7 +100,7 @@ pub(crate) fn run(arguments: &Arguments, logging: &logging::Arguments) -> Result
     // Held until the end.
     let _pid_file = process::settle(&broker_config.process)?;
     let set_log_level = logging.install(broker_config.log.as_str())?;
-    process::warn_of_root();
+    process::tell_user(&broker_config.process);
     files_open::raise_limit();
     let (path, ports) = (directory.join(BROKER_CONFIG), arguments.ports);
     let surroundings = Surroundings {
