@@ -95,6 +95,7 @@ pub(crate) fn describe_broker(loaded: &Loaded) -> Result<String, Failure> {
 
 fn describe(realm: &Realm) -> String {
     let users = match &realm.passwords {
+        _ if realm.scram.is_some() => format!("{} users", realm.users()),
         Some(passwords) => format!("{} users", passwords.len()),
         None => "no password file".to_owned(),
     };
