@@ -7,6 +7,7 @@
 //! handshake, and the broker keeps nothing for it. Their keys live in the configuration: installing other files ends
 //! the resumption of sessions from before, so that nobody comes back past a new list of revoked certificates.
 
+mod authorities;
 mod certificate_file;
 mod ciphers;
 mod client_trust;

@@ -284,7 +284,7 @@ fn errors_name_the_file_at_fault() {
             "nonsense.pem",
             "found a certificate that cannot be read",
         ),
-        (required(nonsense), "nonsense.pem", "found a certificate that cannot be a root"),
+        (required(nonsense), "nonsense.pem", "found certificate 1, which cannot be a root"),
         (required(pki.path("none")), "none", "cannot be read: No such file"),
         (
             TlsConfig { ca: None, client_certificate: asking(true), ..base.clone() },

@@ -239,16 +239,60 @@ fn authorities_may_be_in_a_directory() {
     let clients = Clients::new();
     fs::create_dir(clients.path("cas")).unwrap();
     let tls = TlsConfig { ca: None, ca_directory: Some(clients.path("cas")), ..clients.tls() };
+    let other = CertifiedIssuer::self_signed(authority("other"), KeyPair::generate().unwrap()).unwrap();
+    // As OpenSSL, the broker looks only into files with names that OpenSSL makes.
+    for name in ["other.pem", "0123abcd", "0123abcd.r0", "0123ABCD.0", "0123abcd.0x", "0123abcd."] {
+        clients.write(&format!("cas/{name}"), &other.pem());
+    }
     let error = server_config(&tls).unwrap_err();
-    assert!(error.problem().contains("no certificate in any file"), "{error}");
-    clients.write("cas/ours.pem", &clients.ca.pem());
+    assert!(error.problem().contains("no certificate authority"), "{error}");
     clients.write("cas/0123abcd.0", &clients.ca.pem());
-    clients.write("cas/README", "nothing");
-    clients.write("cas/damaged", "-----BEGIN CERTIFICATE-----\nMIIB\n");
+    clients.write("cas/0123abcd.11", &clients.ca.pem());
+    clients.write("cas/fedc0000.0", "-----BEGIN CERTIFICATE-----\nMIIB\n");
     let (leaf, key) = client(1, &clients.ca);
     assert_eq!(clients.verdict(&tls, &[leaf], &key), "in");
+    let (leaf, key) = client(1, &other);
+    assert_eq!(clients.verdict(&tls, &[leaf], &key), "UnknownIssuer");
     let prepared = prepare(&tls, NOW, None).unwrap();
-    assert!(prepared.notes()[0].path().ends_with("damaged"), "{:?}", prepared.notes());
+    assert!(prepared.notes()[0].path().ends_with("fedc0000.0"), "{:?}", prepared.notes());
+}
+
+/// Certificates of servers and devices, or of authorities that may sign other things only, lie beside authorities.
+#[test]
+fn only_authorities_vouch_for_clients() {
+    let clients = Clients::new();
+    fs::create_dir(clients.path("cas")).unwrap();
+    let in_directory = TlsConfig { ca: None, ca_directory: Some(clients.path("cas")), ..clients.tls() };
+    type Change = fn(&mut CertificateParams);
+    let cases: [(&str, Change, bool); 5] = [
+        ("a device", |params| params.is_ca = IsCa::NoCa, false),
+        ("a device that says so", |params| params.is_ca = IsCa::ExplicitNoCa, false),
+        ("signs lists only", |params| params.key_usages = vec![KeyUsagePurpose::CrlSign], false),
+        ("says nothing about usage", |params| params.key_usages.clear(), true),
+        ("an authority", |_| {}, true),
+    ];
+    for (name, change, vouches) in cases {
+        let (key, mut params) = (KeyPair::generate().unwrap(), authority(name));
+        change(&mut params);
+        let pem = params.signed_by(&key, &clients.ca).unwrap().pem();
+        let (leaf, client_key) = client(1, &Issuer::new(params, key));
+        clients.write("both.crt", &(pem.clone() + &clients.ca.pem()));
+        let both = TlsConfig { ca: Some(clients.path("both.crt")), ..clients.tls() };
+        clients.write("cas/00000000.0", &clients.ca.pem());
+        clients.write("cas/00000000.1", &pem);
+        let expected = if vouches { "in" } else { "UnknownIssuer" };
+        for tls in [&both, &in_directory] {
+            let notes = prepare(tls, NOW, None).unwrap().notes().len();
+            assert_eq!(notes, usize::from(!vouches), "{name}");
+            assert_eq!(clients.verdict(tls, std::slice::from_ref(&leaf), &client_key), expected, "{name}");
+        }
+        clients.write("alone.crt", &pem);
+        let alone = TlsConfig { ca: Some(clients.path("alone.crt")), ..clients.tls() };
+        let started = server_config(&alone);
+        assert_eq!(started.is_ok(), vouches, "{name}");
+        let told = started.err().is_none_or(|error| error.problem().contains("which is no authority"));
+        assert!(told, "{name}");
+    }
 }
 
 #[test]
