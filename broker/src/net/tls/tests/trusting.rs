@@ -160,6 +160,26 @@ fn revoked_certificates_are_refused() {
     }
 }
 
+/// Two authorities of the same name, as after a renewal with another key: the list of one says nothing about the other's.
+#[test]
+fn a_list_belongs_to_the_key_that_signed_it() {
+    let clients = Clients::new();
+    let namesake = CertifiedIssuer::self_signed(authority("ours"), KeyPair::generate().unwrap()).unwrap();
+    clients.write("ca.crt", &(clients.ca.pem() + &namesake.pem()));
+    let (old, new) = (list(&clients.ca, &[1], 2090), list(&namesake, &[2], 2090));
+    for (issuer, serial, text, expected) in [
+        (&clients.ca, 1, &old, "Revoked"),
+        (&clients.ca, 2, &old, "in"),
+        (&namesake, 1, &old, "UnknownRevocationStatus"),
+        (&namesake, 1, &(old.clone() + &new), "in"),
+        (&namesake, 2, &(old.clone() + &new), "Revoked"),
+        (&clients.ca, 2, &(old.clone() + &new), "in"),
+    ] {
+        let (leaf, key) = client(serial, issuer);
+        assert_eq!(clients.verdict(&clients.with_list(text), &[leaf], &key), expected, "{serial}");
+    }
+}
+
 #[test]
 fn time_and_usage_are_checked() {
     let clients = Clients::new();
