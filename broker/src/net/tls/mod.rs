@@ -23,7 +23,7 @@ mod revocation;
 pub use self::{
     ciphers::Ciphers,
     config::{Application, ClientCertificate, ReadableKey, TlsConfig, TlsVersions},
-    live::{LiveTls, PeerCertificate},
+    live::{Handshake, LiveTls, PeerCertificate},
     prepare::{Prepared, Validity, prepare},
 };
 pub(crate) use self::{expiry::ExpiryWatch, hint::hint};

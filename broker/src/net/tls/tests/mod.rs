@@ -203,8 +203,8 @@ fn certificates_may_be_optional() {
             [(None, Some(false)), (Some(&pki.client), Some(true)), (Some(&pki.stranger), None)]
         {
             let found = handshake(&server, &pki.client(versions, identity, &[])).ok();
-            let shown =
-                found.map(|(_, connection)| live.peer_certificate(&connection, NOW).unwrap().is_some());
+            let shown = found
+                .map(|(_, connection)| live.begin().peer_certificate(&connection, NOW).unwrap().is_some());
             assert_eq!(shown, expected, "{versions:?} {identity:?}");
         }
     }

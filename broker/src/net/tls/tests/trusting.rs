@@ -202,14 +202,14 @@ fn a_resumed_session_ends_with_the_certificate() {
     let server = Arc::clone(&live.material().server);
     let config = clients.config(vec![leaf], &key, BOTH);
     let (_, first) = handshake(&server, &config).unwrap();
-    assert!(live.peer_certificate(&first, NOW).unwrap().is_some());
+    assert!(live.begin().peer_certificate(&first, NOW).unwrap().is_some());
     let (_, second) = handshake(&server, &config).unwrap();
     assert_eq!(second.handshake_kind(), Some(HandshakeKind::Resumed));
-    assert!(live.peer_certificate(&second, NOW).unwrap().is_some());
+    assert!(live.begin().peer_certificate(&second, NOW).unwrap().is_some());
     let later = UnixTime::since_unix_epoch(Duration::from_secs(
         u64::try_from(date_time_ymd(2081, 1, 1).unix_timestamp()).unwrap(),
     ));
-    let error = live.peer_certificate(&second, later).unwrap_err();
+    let error = live.begin().peer_certificate(&second, later).unwrap_err();
     assert!(error.to_string().contains("expired"), "{error}");
 }
 
@@ -323,7 +323,7 @@ fn connections_are_judged_again() {
     let enter = |(leaf, key): &Identity| {
         let server = Arc::clone(&live.material().server);
         let (_, connection) = clients.connect(&server, vec![leaf.clone()], key, BOTH).unwrap();
-        live.peer_certificate(&connection, NOW).unwrap().unwrap()
+        live.begin().peer_certificate(&connection, NOW).unwrap().unwrap()
     };
     let (first, second) = (enter(&client(1, &clients.ca)), enter(&client(2, &clients.ca)));
     let reload = |tls: &TlsConfig| live.install(prepare(tls, NOW, Some(&live)).unwrap());
@@ -337,6 +337,24 @@ fn connections_are_judged_again() {
     clients.write("ca.crt", &(root("another").pem() + &clients.ca.pem()));
     assert!(reload(&clients.tls()));
     assert!(first.is_trusted());
+}
+
+/// The authority is gone before the broker has asked for the certificate.
+#[test]
+fn a_handshake_is_judged_by_what_it_was_made_with() {
+    let clients = Clients::new();
+    let live = Arc::new(LiveTls::new(prepare(&clients.tls(), NOW, None).unwrap()));
+    let (leaf, key) = client(1, &clients.ca);
+    let begun = live.begin();
+    let server = Arc::clone(begun.acceptor().config());
+    let (_, connection) = clients.connect(&server, vec![leaf], &key, BOTH).unwrap();
+    clients.write("ca.crt", &root("another").pem());
+    assert!(live.install(prepare(&clients.tls(), NOW, Some(&live)).unwrap()));
+    let certificate = begun.peer_certificate(&connection, NOW).unwrap().unwrap();
+    assert!(!certificate.is_trusted(), "what is used now does not trust it");
+    let unasked = TlsConfig { client_certificate: ClientCertificate::NotAsked, ..clients.tls() };
+    live.install(prepare(&unasked, NOW, Some(&live)).unwrap());
+    assert!(begun.peer_certificate(&connection, NOW).unwrap().is_some());
 }
 
 /// As the tutorials of mosquitto do it: no extensions, so that OpenSSL before 3.2 makes version 1.
