@@ -202,9 +202,10 @@ async fn secure(
         let detail = format!("TLS handshake: {error}{}", tls::hint(&error.to_string()));
         Refused::silently(RefusalReason::TlsHandshake, detail)
     };
-    let stream = tls.acceptor().accept(socket).await.map_err(|error| failed(&error))?;
+    let handshake = tls.begin();
+    let stream = handshake.acceptor().accept(socket).await.map_err(|error| failed(&error))?;
     let certificate =
-        tls.peer_certificate(stream.get_ref().1, clock::unix_time()).map_err(|error| failed(&error))?;
+        handshake.peer_certificate(stream.get_ref().1, clock::unix_time()).map_err(|error| failed(&error))?;
     Ok((Stream::Tls(Box::new(stream)), certificate))
 }
 

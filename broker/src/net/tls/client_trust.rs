@@ -58,7 +58,7 @@ impl ClientTrust {
     /// Whether a certificate is revoked, be the list out of date or not.
     pub(super) fn revokes(&self, leaf: &CertificateDer<'_>, intermediates: &[CertificateDer<'_>]) -> bool {
         let Some(revocations) = &self.revocations else { return false };
-        Facts::of(leaf).is_none_or(|facts| revocations.revokes(&facts, intermediates))
+        revocations.revokes(leaf, intermediates)
     }
 
     /// Whether the certificate leads to an authority and is valid at this time; nothing about revocation.
@@ -129,8 +129,7 @@ impl ClientCertVerifier for ClientTrust {
     ) -> Result<ClientCertVerified, Error> {
         self.verify_chain(end_entity, intermediates, now)?;
         if let Some(revocations) = &self.revocations {
-            let facts = Facts::of(end_entity).ok_or(CertificateError::BadEncoding)?;
-            revocations.check(&facts, intermediates, now)?;
+            revocations.check(end_entity, intermediates, now)?;
         }
         Ok(ClientCertVerified::assertion())
     }

@@ -4,7 +4,7 @@ use std::{
     fs::{self, File},
     io::Read as _,
     os::unix::fs::MetadataExt as _,
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use rustls::pki_types::{
@@ -15,6 +15,9 @@ use zeroize::Zeroizing;
 
 use super::config::ReadableKey;
 use crate::file_error::FileError;
+
+/// A file and what is in it.
+type CertificatesOfFile = (PathBuf, Vec<CertificateDer<'static>>);
 
 /// Nobody has a file of certificates this large; a device or a log given by mistake ends here.
 const FILE_BYTES_MAX: u64 = 64 * 1024 * 1024;
@@ -39,33 +42,35 @@ fn objects<T: PemObject>(path: &Path, noun: &str, expected: &str) -> Result<Vec<
     Ok(found)
 }
 
-/// The certificates of all files in a directory. What is not a certificate is left out, as OpenSSL does it, which looks
-/// for certain names only; what looks like one and cannot be read is told.
+/// The certificates of the files in a directory that have names as `openssl rehash` gives them, with the file of each: what
+/// else lies there, such as the server's own certificate, is not meant. What has such a name and cannot be read is told.
 pub(super) fn certificates_in(
     directory: &Path,
-) -> Result<(Vec<CertificateDer<'static>>, Vec<FileError>), FileError> {
+) -> Result<(Vec<CertificatesOfFile>, Vec<FileError>), FileError> {
     let (mut found, mut notes) = (Vec::new(), Vec::new());
     let entries = fs::read_dir(directory).map_err(|error| FileError::unreadable(directory, &error))?;
     let mut paths = Vec::new();
     for entry in entries {
-        paths.push(entry.map_err(|error| FileError::unreadable(directory, &error))?.path());
+        let entry = entry.map_err(|error| FileError::unreadable(directory, &error))?;
+        if entry.file_name().to_str().is_some_and(is_hashed_name) {
+            paths.push(entry.path());
+        }
     }
     paths.sort();
-    for path in paths.iter().filter(|path| path.is_file()) {
-        let Ok(bytes) = read(path) else { continue };
-        for certificate in CertificateDer::pem_slice_iter(&bytes) {
-            match certificate {
-                // The same certificate often has several names there.
-                Ok(certificate) if found.contains(&certificate) => {}
-                Ok(certificate) => found.push(certificate),
-                Err(error) => {
-                    notes.push(damaged(path, &error, "certificates in PEM"));
-                    break;
-                }
-            }
+    for path in paths {
+        match certificates(&path) {
+            Ok(certificates) => found.push((path, certificates)),
+            Err(error) => notes.push(error),
         }
     }
     Ok((found, notes))
+}
+
+/// Whether OpenSSL would look for authorities in a file of this name: the hash of a subject and a number, `1234abcd.0`.
+fn is_hashed_name(name: &str) -> bool {
+    let Some((hash, number)) = name.split_once('.') else { return false };
+    let is_hash = hash.len() == 8 && hash.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    is_hash && !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 /// The private key of a file, and what there is to say about who can read it.
