@@ -23,6 +23,8 @@ use crate::file_error::FileError;
 pub(super) struct Authorities<'a> {
     pub(super) certificates: Vec<CertificateDer<'static>>,
     pub(super) roots: RootCertStore,
+    /// What there is to say about those that are not valid now: nobody comes in through them.
+    pub(super) ended: Vec<FileError>,
     pub(super) source: &'a Path,
 }
 
@@ -37,9 +39,10 @@ pub(super) fn load<'a>(
         let expected = "authorities that client certificates must lead to (`ca`)";
         return Err(FileError::whole(&tls.certificate, "`require_certificate` without `ca`", expected));
     };
-    let mut all = Authorities { certificates: Vec::new(), roots: RootCertStore::empty(), source };
+    let mut all =
+        Authorities { certificates: Vec::new(), roots: RootCertStore::empty(), ended: Vec::new(), source };
     if let Some(path) = &tls.ca {
-        let mut refused = all.take(path, pem_file::certificates(path)?);
+        let mut refused = all.take(path, pem_file::certificates(path)?, now);
         if all.certificates.is_empty() && !refused.is_empty() {
             return Err(refused.swap_remove(0));
         }
@@ -47,17 +50,13 @@ pub(super) fn load<'a>(
         let ends = all.certificates.iter().filter_map(Facts::of).map(|facts| facts.not_after);
         if let Some(until) = ends.min() {
             validities.push(Validity { file: path.clone(), what: "authority", until });
-            if seconds(now) > until {
-                let found = format_args!("an authority that ended at {}", date(until));
-                notes.push(FileError::whole(path, found, "authorities that are valid now"));
-            }
         }
     }
     if let Some(directory) = &tls.ca_directory {
         let (files, strange) = pem_file::certificates_in(directory)?;
         notes.extend(strange);
         for (path, found) in files {
-            notes.extend(all.take(&path, found));
+            notes.extend(all.take(&path, found, now));
         }
         if all.certificates.is_empty() {
             let expected =
@@ -70,7 +69,7 @@ pub(super) fn load<'a>(
 
 impl Authorities<'_> {
     /// Adds those that are authorities, and tells of the others.
-    fn take(&mut self, path: &Path, found: Vec<CertificateDer<'static>>) -> Vec<FileError> {
+    fn take(&mut self, path: &Path, found: Vec<CertificateDer<'static>>, now: UnixTime) -> Vec<FileError> {
         let mut refused = Vec::new();
         for (index, certificate) in found.into_iter().enumerate() {
             let number = index + 1;
@@ -90,11 +89,24 @@ impl Authorities<'_> {
             } else {
                 // It was added to an empty store a moment ago.
                 self.roots.add(certificate.clone()).ok();
+                self.ended.extend(ended(path, &certificate, now));
                 self.certificates.push(certificate);
             }
         }
         refused
     }
+}
+
+fn ended(path: &Path, certificate: &CertificateDer<'_>, now: UnixTime) -> Option<FileError> {
+    let facts = Facts::of(certificate)?;
+    let found = if seconds(now) > facts.not_after {
+        format!("an authority that ended at {}", date(facts.not_after))
+    } else if seconds(now) < facts.not_before {
+        format!("an authority that is valid only from {}", date(facts.not_before))
+    } else {
+        return None;
+    };
+    Some(FileError::whole(path, found, "authorities that are valid now: clients of this one are refused"))
 }
 
 /// Whether a certificate may sign others [RFC 5280, sections 4.2.1.3 and 4.2.1.9]. Those of version 1 cannot say it: as in

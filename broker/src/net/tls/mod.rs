@@ -9,6 +9,7 @@
 
 mod authorities;
 mod certificate_file;
+mod chains;
 mod ciphers;
 mod client_trust;
 mod config;

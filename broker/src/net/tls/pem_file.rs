@@ -3,7 +3,6 @@
 use std::{
     fs::{self, File},
     io::Read as _,
-    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
 };
 
@@ -14,7 +13,7 @@ use rustls::pki_types::{
 use zeroize::Zeroizing;
 
 use super::config::ReadableKey;
-use crate::file_error::FileError;
+use crate::{exposure, file_error::FileError};
 
 /// A file and what is in it.
 type CertificatesOfFile = (PathBuf, Vec<CertificateDer<'static>>);
@@ -78,7 +77,7 @@ pub(super) fn private_key(
     path: &Path,
     readable: ReadableKey,
 ) -> Result<(PrivateKeyDer<'static>, Option<FileError>), FileError> {
-    let note = match (exposure(path)?, readable) {
+    let note = match (exposed(path)?, readable) {
         (Some(error), ReadableKey::Refused) => return Err(error),
         (note, _) => note,
     };
@@ -91,29 +90,10 @@ pub(super) fn private_key(
     Ok((key, note))
 }
 
-/// Whether users can read or write the file who should not: everybody, or a group that is neither root's nor ours.
-///
-/// A group that this process is in was given the file on purpose: Debian's `ssl-cert`, a `fsGroup` in Kubernetes.
-fn exposure(path: &Path) -> Result<Option<FileError>, FileError> {
-    let found = fs::metadata(path).map_err(|error| FileError::unreadable(path, &error))?;
-    let mode = found.mode();
-    let who = if mode & 0o006 != 0 {
-        "everybody".to_owned()
-    } else if mode & 0o060 != 0 && !is_trusted_group(found.gid()) {
-        format!("group {}, which is neither root's nor one of this process,", found.gid())
-    } else {
-        return Ok(None);
-    };
-    let found = format_args!("a private key that {who} can read or change (mode {:04o})", mode & 0o7777);
+fn exposed(path: &Path) -> Result<Option<FileError>, FileError> {
     let expected = "mode 0600, or 0640 and a group of this process (`chmod 600`; for a secret in Kubernetes \
                     `defaultMode: 0440` and an `fsGroup`), or `allow_readable_key = true`";
-    Ok(Some(FileError::whole(path, found, expected)))
-}
-
-fn is_trusted_group(group: u32) -> bool {
-    group == 0
-        || group == rustix::process::getegid().as_raw()
-        || rustix::process::getgroups().is_ok_and(|groups| groups.iter().any(|own| own.as_raw() == group))
+    exposure::exposure(path, "a private key", expected)
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, FileError> {

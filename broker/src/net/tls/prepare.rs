@@ -17,6 +17,7 @@ use sha2::{Digest as _, Sha256};
 use super::{
     authorities::{self, Authorities},
     certificate_file::{self, Shown},
+    chains::{Chains, is_valid},
     client_trust::ClientTrust,
     config::{ClientCertificate, TlsConfig},
     facts::{date, seconds},
@@ -150,18 +151,18 @@ fn client_trust(
     if tls.client_certificate == ClientCertificate::NotAsked {
         return Ok(None);
     }
-    let Authorities { certificates: authorities, roots, source } =
+    let Authorities { certificates: authorities, roots, ended, source } =
         authorities::load(tls, now, validities, notes)?;
-    let mut builder = WebPkiClientVerifier::builder_with_provider(roots.into(), provider.clone());
-    if tls.client_certificate == ClientCertificate::Optional {
-        builder = builder.allow_unauthenticated();
-    }
-    let chains = builder
-        .build()
+    let before = current.and_then(|current| current.trust.as_deref());
+    let is_new = current.is_some() && before.is_none_or(|before| before.authorities() != authorities);
+    // One that has ended beside one that has not is what a change of authorities looks like.
+    judge(ended, is_new && !authorities.iter().any(|authority| is_valid(authority, now)), notes)?;
+    let optional = tls.client_certificate == ClientCertificate::Optional;
+    let chains = Chains::new(roots, optional, Arc::clone(provider))
         .map_err(|error| FileError::whole(source, error, "certificates of certificate authorities"))?;
     let revocations = tls.crl.as_deref().map(|path| Revocations::load(path, &authorities)).transpose()?;
     if let (Some(lists), Some(path)) = (&revocations, &tls.crl) {
-        let before = current.and_then(|current| current.trust.as_ref()?.revocations());
+        let before = before.and_then(ClientTrust::revocations);
         let is_new = current.is_some() && before.is_none_or(|before| before.encoded().ne(lists.encoded()));
         judge(outdated(path, lists, now), is_new, notes)?;
         let until = lists.next_update();
