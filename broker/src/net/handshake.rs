@@ -9,7 +9,7 @@ use bytes::BytesMut;
 use gaugeline_protocol::{
     ReasonCode, Version, codec,
     packet::{ConnAck, ConnAckProperties, Connect},
-    session::{self, Negotiated, Session},
+    session::{self, Negotiated},
 };
 use tokio::{net::TcpStream, sync::watch};
 use zeroize::Zeroize as _;
@@ -21,6 +21,7 @@ use super::{
     listener::Entrance,
     mount_point::MountPoint,
     pacing::Pacing,
+    session_start,
     stream::Stream,
     terms::ListenerTerms,
     tls::{self, LiveTls, PeerCertificate},
@@ -33,8 +34,8 @@ use crate::{
     hub::Hub,
     log,
     metrics::RefusalReason,
-    router::{Delivery, FRAME_BYTES_MAX, Mailbox, RECEIVE_STAMP, RetainedWalk, Wire},
-    sessions::{Claim, Parked, Seat},
+    router::{FRAME_BYTES_MAX, RECEIVE_STAMP, Wire},
+    sessions::{Parked, Seat},
     settings::{Followed, Settings},
     storage::{Record, Ticket},
 };
@@ -339,17 +340,8 @@ async fn admit(
         .on_terms(Arc::clone(&listener.superseded))
         .from_address(address, clock::wall_nanoseconds());
     let seat = Arc::new(seat);
-    let found = match hub.registry.claim(&identity.client_id, &seat) {
-        Claim::Free => None,
-        Claim::Parked(parked) => Some(parked),
-        Claim::Occupied(session) => match session.await {
-            Ok(session) => session,
-            Err(_) => {
-                let detail = "a newer connection of the same client came in between".to_owned();
-                return Err(answered(ReasonCode::ServerUnavailable, RefusalReason::ConnectionLost, detail));
-            }
-        },
-    };
+    let found = session_start::take_place(hub, &identity, &seat).await;
+    let found = found.map_err(|(reason, counted, detail)| answered(reason, counted, detail))?;
     // The rules may have changed meanwhile: then nobody has told this connection yet.
     if !seat.is_admitted(&hub.access.snapshot(), &rules) || !seat.is_trusted() {
         seat.vacate(ReasonCode::NotAuthorized);
@@ -415,7 +407,8 @@ fn enter(
     let limits_packets = (negotiated.outgoing_packet_bytes_max as usize) < FRAME_BYTES_MAX;
     // Frames are the same for everybody; who sees other topics gets its own.
     let wire = Wire::of(negotiated.version, limits_packets || mount_point.is_some());
-    let Started { mut session, mailbox, walks, present } = start_session(&hub, &identity, negotiated, found);
+    let session_start::Started { mut session, mailbox, walks, present } =
+        session_start::start_session(&hub, &identity, &seat, negotiated, found);
     let expiry_asked = connect.properties.session_expiry_seconds;
     let mut out = BytesMut::new();
     let connack = session.negotiated().connack(&settings.server, expiry_asked, present);
@@ -463,36 +456,4 @@ fn enter(
         pacing,
     };
     tokio::spawn(Connection::new(hub, arrival).run());
-}
-
-/// A session on its way to a connection.
-struct Started {
-    session: Session<Delivery>,
-    mailbox: Arc<Mailbox>,
-    walks: Vec<RetainedWalk>,
-    /// It was there before.
-    present: bool,
-}
-
-/// The session that was there, if the client may and wants to go on with it, or a new one.
-fn start_session(
-    hub: &Hub,
-    identity: &Identity,
-    negotiated: Negotiated,
-    found: Option<Box<Parked>>,
-) -> Started {
-    let now = clock::now();
-    match found {
-        // Another user must not get what was meant for this one.
-        Some(old) if !negotiated.clean_start && old.mailbox.identity().user == identity.user => {
-            let Parked { mut session, mailbox, walks, .. } = *old;
-            session.resume(negotiated, now);
-            hub.move_in(&mailbox, identity);
-            return Started { session, mailbox, walks, present: true };
-        }
-        Some(old) => hub.end_session(*old, now),
-        None => {}
-    }
-    let mailbox = hub.mailbox(identity, negotiated.is_persistent());
-    Started { session: Session::new(negotiated, now), mailbox, walks: Vec::new(), present: false }
 }

@@ -16,6 +16,7 @@ mod outgoing;
 mod pacing;
 mod rights;
 mod scratch;
+mod session_start;
 mod stream;
 mod terms;
 pub mod tls;
