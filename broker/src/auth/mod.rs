@@ -86,7 +86,9 @@ impl Access {
     /// The first mistake in the files.
     pub(crate) fn load_slots(slots: &[Slot]) -> Result<Self, FileError> {
         let load = |slot: &Slot| match slot {
-            Slot::Used(config) => Realm::load(config),
+            Slot::Used { rules, has_certified_users } => {
+                Ok(Realm { has_certified_users: *has_certified_users, ..Realm::load(rules)? })
+            }
             Slot::Closed(name) => Ok(Realm { name: name.clone(), ..Realm::closed() }),
         };
         Ok(Self::new(slots.iter().map(load).collect::<Result<_, _>>()?))

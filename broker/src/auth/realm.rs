@@ -66,7 +66,11 @@ pub enum Login {
 /// One set of rules in its place, or the name of one that is gone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Slot {
-    Used(RealmConfig),
+    Used {
+        rules: RealmConfig,
+        /// See [`Realm::has_certified_users`].
+        has_certified_users: bool,
+    },
     Closed(Option<Arc<str>>),
 }
 
@@ -85,6 +89,8 @@ pub struct Realm {
     pub allow_anonymous: bool,
     /// Which client identifiers are taken.
     pub client_ids: ClientIds,
+    /// Whether a listener takes user names from certificates: these need not be in the password file.
+    pub has_certified_users: bool,
 }
 
 impl Realm {
@@ -101,12 +107,18 @@ impl Realm {
             acl: acl.transpose()?,
             allow_anonymous: config.allow_anonymous,
             client_ids: config.client_ids.clone(),
+            has_certified_users: false,
         })
     }
 
     /// A realm that lets nobody in and allows nothing.
     pub(super) fn closed() -> Self {
         Self { acl: Some(Acl::default()), ..Self::default() }
+    }
+
+    /// Whether the password file has the user.
+    pub fn has_user(&self, user: &str) -> bool {
+        self.passwords.as_ref().is_some_and(|passwords| passwords.find(user).is_some())
     }
 
     /// Whether a client may publish to or receive from a topic.
@@ -147,7 +159,8 @@ impl Realm {
         match (hash(self), hash(before)) {
             (None, _) => self.takes_any_user(),
             (Some(now), Some(then)) => now.is_some() && now == then,
-            (Some(now), None) => now.is_some(),
+            // Nobody proved the name then.
+            (Some(_), None) => false,
         }
     }
 }
@@ -156,6 +169,23 @@ impl Realm {
 mod tests {
     use super::*;
     use crate::auth::Access;
+
+    #[test]
+    fn a_name_that_nobody_proved_does_not_outlive_the_arrival_of_a_password_file() {
+        use crate::auth::hash::{Hashing, PasswordHash, SaltLength};
+        let hash =
+            PasswordHash::create(b"x", Hashing::Pbkdf2(std::num::NonZero::<u32>::MIN, SaltLength::Twelve))
+                .unwrap();
+        let text = format!("alice:{hash}\n");
+        let file = PasswordFile::parse(std::path::Path::new("passwd"), text).unwrap();
+        let open = Realm { allow_anonymous: true, ..Realm::default() };
+        let closed = Realm { passwords: Some(file), ..Realm::default() };
+        assert!(!closed.still_admits(Some("alice"), Login::Password, &open));
+        assert!(
+            closed.still_admits(Some("alice"), Login::Password, &closed)
+                && open.still_admits(Some("alice"), Login::Password, &open)
+        );
+    }
 
     #[test]
     fn a_realm_that_is_not_there_allows_nothing() {

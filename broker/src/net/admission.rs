@@ -15,6 +15,7 @@ use super::{
     handshake::Refused,
     mount_point::MountPoint,
     pacing::Pacing,
+    session_start,
     terms::ListenerTerms,
     tls::PeerCertificate,
 };
@@ -24,7 +25,7 @@ use crate::{
     config::ClientIds,
     hub::Hub,
     metrics::RefusalReason,
-    sessions::{Claim, Parked, Seat},
+    sessions::{Parked, Seat},
     settings::Settings,
 };
 
@@ -94,17 +95,8 @@ pub(super) async fn admit(
         .on_terms(Arc::clone(&listener.superseded))
         .from_address(address, clock::wall_nanoseconds());
     let seat = Arc::new(seat);
-    let found = match hub.registry.claim(&identity.client_id, &seat) {
-        Claim::Free => None,
-        Claim::Parked(parked) => Some(parked),
-        Claim::Occupied(session) => match session.await {
-            Ok(session) => session,
-            Err(_) => {
-                let detail = "a newer connection of the same client came in between".to_owned();
-                return Err(answered(ReasonCode::ServerUnavailable, RefusalReason::ConnectionLost, detail));
-            }
-        },
-    };
+    let found = session_start::take_place(hub, &identity, &seat).await;
+    let found = found.map_err(|(reason, counted, detail)| answered(reason, counted, detail))?;
     // The rules may have changed meanwhile: then nobody has told this connection yet.
     if !seat.is_admitted(&hub.access.snapshot(), &rules) || !seat.is_trusted() {
         seat.vacate(ReasonCode::NotAuthorized);

@@ -63,7 +63,8 @@ impl Connection {
             pacing,
         } = arrival;
         let epoch = hub.access.epoch();
-        let rights = Rights::of_new_session(&mailbox, session.subscriptions().len(), epoch);
+        let rights =
+            Rights::of_new_session(&mailbox, session.subscriptions().len(), session.inflight(), epoch);
         Self {
             hub,
             stream,

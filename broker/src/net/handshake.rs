@@ -9,7 +9,6 @@ use bytes::BytesMut;
 use gaugeline_protocol::{
     ReasonCode, Version, codec,
     packet::{ConnAck, ConnAckProperties, Connect},
-    session::{Negotiated, Session},
 };
 use tokio::{net::TcpStream, sync::watch};
 use zeroize::Zeroize as _;
@@ -20,20 +19,20 @@ use super::{
     connection::Connection,
     enhanced::Conversation,
     listener::Entrance,
+    session_start,
     stream::Stream,
     terms::ListenerTerms,
     tls::{self, LiveTls, PeerCertificate},
     websocket::{self, NotOpened},
 };
 use crate::{
-    auth::{Identity, scram::METHOD},
+    auth::scram::METHOD,
     clock,
     config::Protocol,
     hub::Hub,
     log,
     metrics::RefusalReason,
-    router::{Delivery, FRAME_BYTES_MAX, Mailbox, RECEIVE_STAMP, RetainedWalk, Wire},
-    sessions::Parked,
+    router::{FRAME_BYTES_MAX, RECEIVE_STAMP, Wire},
     settings::{Followed, Settings},
     storage::{Record, Ticket},
 };
@@ -290,7 +289,8 @@ fn enter(
     let limits_packets = (negotiated.outgoing_packet_bytes_max as usize) < FRAME_BYTES_MAX;
     // Frames are the same for everybody; who sees other topics gets its own.
     let wire = Wire::of(negotiated.version, limits_packets || mount_point.is_some());
-    let Started { mut session, mailbox, walks, present } = start_session(&hub, &identity, negotiated, found);
+    let session_start::Started { mut session, mailbox, walks, present } =
+        session_start::start_session(&hub, &identity, &seat, negotiated, found);
     let expiry_asked = connect.properties.session_expiry_seconds;
     let mut out = BytesMut::new();
     let mut connack = session.negotiated().connack(&settings.server, expiry_asked, present);
@@ -342,36 +342,4 @@ fn enter(
         pacing,
     };
     tokio::spawn(Connection::new(hub, arrival).run());
-}
-
-/// A session on its way to a connection.
-struct Started {
-    session: Session<Delivery>,
-    mailbox: Arc<Mailbox>,
-    walks: Vec<RetainedWalk>,
-    /// It was there before.
-    present: bool,
-}
-
-/// The session that was there, if the client may and wants to go on with it, or a new one.
-fn start_session(
-    hub: &Hub,
-    identity: &Identity,
-    negotiated: Negotiated,
-    found: Option<Box<Parked>>,
-) -> Started {
-    let now = clock::now();
-    match found {
-        // Another user must not get what was meant for this one.
-        Some(old) if !negotiated.clean_start && old.mailbox.identity().user == identity.user => {
-            let Parked { mut session, mailbox, walks, .. } = *old;
-            session.resume(negotiated, now);
-            hub.move_in(&mailbox, identity);
-            return Started { session, mailbox, walks, present: true };
-        }
-        Some(old) => hub.end_session(*old, now),
-        None => {}
-    }
-    let mailbox = hub.mailbox(identity, negotiated.is_persistent());
-    Started { session: Session::new(negotiated, now), mailbox, walks: Vec::new(), present: false }
 }

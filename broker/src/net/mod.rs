@@ -19,6 +19,7 @@ mod pacing;
 mod reauthentication;
 mod rights;
 mod scratch;
+mod session_start;
 mod stream;
 mod terms;
 pub mod tls;

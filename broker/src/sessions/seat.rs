@@ -12,6 +12,7 @@ use std::{
 use gaugeline_protocol::ReasonCode;
 use parking_lot::Mutex;
 
+use super::Owner;
 use crate::{
     auth::{Access, Login, RealmId},
     net::tls::PeerCertificate,
@@ -110,6 +111,11 @@ impl Seat {
     /// The connection's task introduces itself.
     pub fn occupy(&self, waker: &Waker) {
         *self.task.lock() = Some(waker.clone());
+    }
+
+    /// Whose connection it is, and how the name was shown.
+    pub fn owner(&self) -> Owner {
+        Owner { realm: self.realm, user: self.user.clone(), is_certified: self.is_named_by_certificate }
     }
 
     /// Ends the connection with this reason; the first verdict stands.

@@ -104,6 +104,12 @@ impl Setup {
         self
     }
 
+    /// Clients without a user name may connect too.
+    pub(crate) fn anonymous_too(mut self) -> Self {
+        self.config.realms[0].allow_anonymous = true;
+        self
+    }
+
     /// Only the users of this password file may connect.
     pub(crate) fn password_file(mut self, text: &str) -> Self {
         let path = self.files.path().join("passwd");
