@@ -1,7 +1,8 @@
 //! Checks the credentials of CONNECT packets off the network threads, with bounded work.
 //!
 //! Password hashes are slow on purpose. At most `concurrent` of them run at a time and at most `waiting` connections
-//! wait for one; the next is told that the server is busy. Credentials that were right before are not hashed again. The
+//! wait for one; the next is told that the server is busy. Credentials that were right before are not hashed again, nor are
+//! those that were wrong just now. The
 //! answer to the client is the same for an unknown user and for a wrong password, in bytes and in time; only the log
 //! knows better.
 
@@ -16,10 +17,10 @@ use zeroize::Zeroizing;
 pub use self::scram::ScramLogin;
 use super::{
     Access, AccessHandle, PasswordFile, RealmId,
-    guard::{LiveGuardLimits, LoginBackoff},
+    guard::{Attempt, LiveGuardLimits, LoginBackoff},
     hash::until_nul,
     scram::ScramError,
-    verified::Verified,
+    verified::{Fingerprint, Verified},
 };
 use crate::{clock, metrics::Metrics};
 
@@ -118,6 +119,19 @@ struct Login<'a> {
     user: &'a str,
     password: &'a [u8],
     address: IpAddr,
+    /// The user's name as the password file has it; `None` if it does not.
+    name: Option<&'a Arc<str>>,
+    fingerprint: Fingerprint,
+}
+
+impl Login<'_> {
+    fn attempt(&self) -> Attempt<'_> {
+        Attempt { address: self.address, user: self.user, credentials: self.fingerprint.short() }
+    }
+
+    fn wrong(&self) -> Refusal {
+        Refusal { cause: self.name.map_or(RefusalCause::UnknownUser, |_| RefusalCause::WrongPassword) }
+    }
 }
 
 /// The gate of the broker.
@@ -182,59 +196,89 @@ impl Authenticator {
         if password.is_empty() {
             return refuse(RefusalCause::NoPassword);
         }
-        // First of all: nobody who was in before is kept out by somebody else's guesses.
-        if let Some(user) = self.remembered(passwords, user, password) {
-            return Ok(Authenticated { user: Some(user) });
+        let Some(login) = self.login(passwords, user, password, address) else {
+            return refuse(RefusalCause::UnknownUser);
+        };
+        // First of all: nobody who was in before is kept out by somebody else's guesses. From elsewhere this would be a way
+        // to guess without a wait.
+        if let Some(name) = self.remembered(&login)
+            && self.verified.contains_at(&login.fingerprint, address.into())
+        {
+            return Ok(Authenticated { user: Some(name) });
         }
-        let result =
-            self.hash_and_compare(&access, realm_id, passwords, Login { user, password, address }).await;
+        let result = self.hash_and_compare(&access, realm_id, &login).await;
         match &result {
-            Ok(_) => self.backoff.succeeded(user),
+            Ok(_) => {
+                self.verified.insert(login.fingerprint, address.into());
+                self.backoff.succeeded(&login.attempt());
+            }
             Err(Refusal { cause: RefusalCause::UnknownUser | RefusalCause::WrongPassword }) => {
-                self.backoff.failed(address, user, clock::now());
+                self.backoff.failed(&login.attempt(), clock::now());
             }
             Err(_) => {}
         }
         result
     }
 
+    /// `None` if the file has no user at all. An unknown user costs the same as one that it has.
+    fn login<'a>(
+        &self,
+        passwords: &'a PasswordFile,
+        user: &'a str,
+        password: &'a [u8],
+        address: IpAddr,
+    ) -> Option<Login<'a>> {
+        let (name, hash) = match passwords.find(user) {
+            Some((name, hash)) => (Some(name), hash),
+            None => (None, passwords.decoy(user)?),
+        };
+        let fingerprint = self.verified.fingerprint(user, password, hash);
+        Some(Login { user, password, address, name, fingerprint })
+    }
+
     /// Refuses a login that comes too early after failed ones.
-    fn check_backoff(&self, login: &Login<'_>) -> Result<(), Refusal> {
-        let wait = self.backoff.wait(login.address, login.user, clock::now());
+    fn check_pace(&self, attempt: &Attempt<'_>) -> Result<(), Refusal> {
+        let wait = self.backoff.wait(attempt, clock::now());
         if wait.is_zero() {
             return Ok(());
         }
         Err(Refusal { cause: RefusalCause::TooEarly { wait_seconds: wait.as_secs() + 1 } })
     }
 
-    /// The shared user name if exactly this was right before. An unknown user costs the same look-up.
-    fn remembered(&self, passwords: &PasswordFile, user: &str, password: &[u8]) -> Option<Arc<str>> {
-        let (name, hash) = match passwords.find(user) {
-            Some((name, hash)) => (Some(name), hash),
-            None => (None, passwords.decoy(user)?),
-        };
-        let found = self.verified.contains(&self.verified.fingerprint(user, password, hash));
-        name.filter(|_| found).cloned()
+    /// The shared user name if exactly this was right before.
+    fn remembered(&self, login: &Login<'_>) -> Option<Arc<str>> {
+        let found = self.verified.contains(&login.fingerprint);
+        login.name.filter(|_| found).cloned()
+    }
+
+    /// What is known without a hash: right before, or wrong the last time.
+    fn known(&self, login: &Login<'_>) -> Result<Option<Authenticated>, Refusal> {
+        if let Some(user) = self.remembered(login) {
+            return Ok(Some(Authenticated { user: Some(user) }));
+        }
+        if self.backoff.is_known_wrong(&login.attempt()) { Err(login.wrong()) } else { Ok(None) }
     }
 
     async fn hash_and_compare(
         &self,
         access: &Arc<Access>,
         realm_id: RealmId,
-        passwords: &PasswordFile,
-        login: Login<'_>,
+        login: &Login<'_>,
     ) -> Result<Authenticated, Refusal> {
-        self.check_backoff(&login)?;
-        let Login { user, password, .. } = login;
+        self.check_pace(&login.attempt())?;
+        if let Some(known) = self.known(login)? {
+            return Ok(known);
+        }
+        let Login { user, password, .. } = *login;
         let busy = Refusal { cause: RefusalCause::Busy };
         let _place = self.admitted.try_acquire().map_err(|_| busy)?;
         let permit = self.running.clone().acquire_owned().await.map_err(|_| busy)?;
         // Another connection may have brought the same credentials while this one waited.
-        if let Some(user) = self.remembered(passwords, user, password) {
-            return Ok(Authenticated { user: Some(user) });
+        if let Some(known) = self.known(login)? {
+            return Ok(known);
         }
         // Many guesses may have been sent at once.
-        self.check_backoff(&login)?;
+        self.check_pace(&login.attempt())?;
         let task = {
             let (access, user) = (access.clone(), user.to_owned());
             let password = Zeroizing::new(password.to_vec());
@@ -251,13 +295,9 @@ impl Authenticator {
         };
         // The only failure is a shutdown of the runtime.
         let right = tokio::task::spawn_blocking(task).await.map_err(|_| busy)?;
-        match (passwords.find(user), right) {
-            (Some((name, hash)), true) => {
-                self.verified.insert(self.verified.fingerprint(user, password, hash));
-                Ok(Authenticated { user: Some(name.clone()) })
-            }
-            (Some(_), false) => Err(Refusal { cause: RefusalCause::WrongPassword }),
-            (None, _) => Err(Refusal { cause: RefusalCause::UnknownUser }),
+        match login.name.filter(|_| right) {
+            Some(name) => Ok(Authenticated { user: Some(name.clone()) }),
+            None => Err(login.wrong()),
         }
     }
 }

@@ -21,7 +21,8 @@ macro_rules! limits {
         #[derive(Debug, Clone, PartialEq, Eq)]
         pub struct Limits {
             $($(#[$doc])* pub $name: $type,)+
-            /// Whose addresses the limits of logins, users and addresses do not hold for. By default this machine's.
+            /// Whose addresses the limits of users and addresses do not hold for. By default this machine's. Failed logins
+            /// make only the same user wait there, 5 seconds at most: it may be a proxy that stands for many.
             pub unlimited_networks: Vec<Network>,
         }
 
@@ -125,10 +126,12 @@ limits! {
     password_checks: usize = AuthenticatorLimits::default().concurrent, 1..=1_024;
     /// Connections that wait for the hash of their password. The next one is told that the server is busy.
     password_checks_waiting: usize = AuthenticatorLimits::WAITING_DEFAULT, 0..=10_000_000;
-    /// Failed logins of an address, or of a user, after which nobody has to wait yet: typing errors.
+    /// Failed logins after which nobody has to wait yet: typing errors. Of a user from one address; of a user from anywhere,
+    /// who then waits 5 seconds at most; and of an address, once three different users failed from there. The same wrong
+    /// password again does not count.
     login_failures_free: u32 = 5, 0..=1_000_000;
     /// Seconds that the next login has to wait after the first failure over these; then twice as long each time. Whose
-    /// password was right before comes in all the same.
+    /// password was right before from the same address (in IPv6, network of 64 bits) comes in all the same.
     login_wait_first_seconds: u64 = 1, 1..=86_400;
     /// The longest wait. 0: nobody waits.
     login_wait_max_seconds: u64 = 300, 0..=86_400;

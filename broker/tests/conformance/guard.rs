@@ -29,8 +29,8 @@ async fn guesses_wait(version: Version) {
     });
     let server = setup.start().await;
     assert_eq!(log_in(&server, version, "known", "right").await, ReasonCode::Success);
-    for user in ["known", "unknown", "known"] {
-        assert_eq!(log_in(&server, version, user, "guess").await, ReasonCode::NotAuthorized);
+    for (user, password) in [("known", "guess"), ("unknown", "guess"), ("nobody", "guess")] {
+        assert_eq!(log_in(&server, version, user, password).await, ReasonCode::NotAuthorized);
     }
     let waits =
         if version.is_v5() { ReasonCode::ConnectionRateExceeded } else { ReasonCode::ServerUnavailable };

@@ -7,10 +7,11 @@ use std::{fmt, net::IpAddr, sync::Arc};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 
-use super::{Authenticated, Authenticator, Login, Refusal, RefusalCause};
+use super::{Authenticated, Authenticator, Refusal, RefusalCause};
 use crate::{
     auth::{
         Access, RealmId,
+        guard::Attempt,
         scram::{ClientFirst, Exchange, ScramError},
     },
     clock,
@@ -27,6 +28,8 @@ pub struct ScramLogin {
     /// The shared name, if the user exists.
     user: Option<Arc<str>>,
     address: IpAddr,
+    /// Tells it from all other logins.
+    number: u64,
 }
 
 impl ScramLogin {
@@ -64,7 +67,7 @@ impl Authenticator {
         let file = access.realm(realm).scram.as_ref();
         let file = file.ok_or_else(|| refused(RefusalCause::NoPasswordFile))?;
         let name = first.user().to_owned();
-        self.check_pace(&name, address)?;
+        self.check_pace(&Attempt { address, user: &name, credentials: 0 })?;
         let decoy = file.decoy(&name);
         let (user, entry) = match file.find(&name) {
             Some((user, entry)) => (Some(Arc::clone(user)), entry.clone()),
@@ -74,7 +77,10 @@ impl Authenticator {
         // Without random numbers an old exchange could be played again: then nobody comes in.
         getrandom::fill(&mut nonce).map_err(|_| refused(RefusalCause::Busy))?;
         let (exchange, answer) = Exchange::begin(first, entry, &BASE64.encode(nonce));
-        Ok((ScramLogin { exchange, name, user, address }, answer))
+        // A proof never comes twice, so each that is wrong counts.
+        let [a, b, c, d, e, f, g, h, ..] = nonce;
+        let number = u64::from_le_bytes([a, b, c, d, e, f, g, h]);
+        Ok((ScramLogin { exchange, name, user, address, number }, answer))
     }
 
     /// Checks the client's final message; returns who it is, and the last message to the client.
@@ -86,9 +92,10 @@ impl Authenticator {
         login: ScramLogin,
         message: &[u8],
     ) -> Result<(Authenticated, String), Refusal> {
-        let ScramLogin { exchange, name, user, address } = login;
+        let ScramLogin { exchange, name, user, address, number } = login;
+        let attempt = Attempt { address, user: &name, credentials: number };
         // Many tries may have begun at once.
-        self.check_pace(&name, address)?;
+        self.check_pace(&attempt)?;
         let result = match (exchange.finish(message), user) {
             (Ok(Some(answer)), Some(user)) => Ok((Authenticated { user: Some(user) }, answer)),
             (Ok(_), None) => Err(Refusal { cause: RefusalCause::UnknownUser }),
@@ -96,13 +103,9 @@ impl Authenticator {
             (Err(error), _) => Err(error.into()),
         };
         match &result {
-            Ok(_) => self.backoff.succeeded(&name),
-            Err(_) => self.backoff.failed(address, &name, clock::now()),
+            Ok(_) => self.backoff.succeeded(&attempt),
+            Err(_) => self.backoff.failed(&attempt, clock::now()),
         }
         result
-    }
-
-    fn check_pace(&self, user: &str, address: IpAddr) -> Result<(), Refusal> {
-        self.check_backoff(&Login { user, password: &[], address })
     }
 }

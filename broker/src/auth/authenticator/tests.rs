@@ -102,8 +102,8 @@ async fn credentials_that_were_right_are_not_hashed_again() {
         authenticator.authenticate(RealmId::FIRST, Some("alice"), Some(b"pw"), ADDRESS).await.unwrap();
     }
     assert_eq!(hashes(&metrics), 1);
-    for _ in 0..3 {
-        authenticator.authenticate(RealmId::FIRST, Some("alice"), Some(b"wrong"), ADDRESS).await.unwrap_err();
+    for wrong in [b"wrong", b"wrong", b"other"] {
+        authenticator.authenticate(RealmId::FIRST, Some("alice"), Some(wrong), ADDRESS).await.unwrap_err();
     }
     assert_eq!(hashes(&metrics), 4, "wrong ones are");
 
@@ -184,18 +184,54 @@ async fn guesses_wait_and_who_was_in_before_does_not() {
     log_in(&known, one, "alice", "pw").await.unwrap();
     log_in(&new(), other, "alice", "pw").await.unwrap();
 
-    // A user whose password is guessed from everywhere waits everywhere.
+    // A user whose password is guessed from everywhere waits everywhere, but not long.
     let fresh = new();
     for address in 10..13 {
         log_in(&fresh, [192, 0, 2, address], "alice", "guess").await.unwrap_err();
     }
-    log_in(&fresh, other, "alice", "pw").await.unwrap_err();
+    let refused = log_in(&fresh, other, "alice", "pw").await.unwrap_err();
+    assert!(matches!(refused.cause, RefusalCause::TooEarly { wait_seconds: 1..=6 }), "{refused}");
     log_in(&fresh, spared, "alice", "pw").await.unwrap();
-    log_in(&fresh, other, "alice", "pw").await.unwrap();
+    // Where the right password came from before does not let it in from elsewhere without a wait: that would be a guess.
+    let refused = log_in(&fresh, other, "alice", "pw").await.unwrap_err();
+    assert!(matches!(refused.cause, RefusalCause::TooEarly { .. }), "{refused}");
     for _ in 0..10 {
         let refused = log_in(&fresh, spared, "alice", "guess").await.unwrap_err();
         assert_eq!(refused.cause, RefusalCause::WrongPassword);
     }
+}
+
+#[tokio::test]
+async fn a_guess_that_is_right_waits_like_every_other_though_its_user_is_in() {
+    let hour = std::time::Duration::from_secs(3600);
+    let backoff = BackoffLimits { free: 0, wait_first: hour, wait_max: hour, forget_after: hour };
+    let guard = LiveGuardLimits::new(GuardLimits { backoff, ..GuardLimits::default() });
+    let (access, metrics) = (Arc::new(AccessHandle::new(access(Some("pw"), false))), Metrics::new());
+    let authenticator = Authenticator::new(access, metrics.clone(), LIMITS, guard).unwrap();
+    let log_in = async |address: &str, password: &str| {
+        let address = address.parse().unwrap();
+        cause(
+            authenticator
+                .authenticate(RealmId::FIRST, Some("alice"), Some(password.as_bytes()), address)
+                .await,
+        )
+    };
+    log_in("2001:db8::1", "pw").await.unwrap();
+    assert_eq!(log_in("192.0.2.9", "guess").await, Err(RefusalCause::WrongPassword));
+    let refused = log_in("192.0.2.9", "pw").await;
+    assert!(matches!(refused, Err(RefusalCause::TooEarly { wait_seconds: 3590..=3601 })), "{refused:?}");
+    log_in("2001:db8::2", "pw").await.expect("the same network of 64 bits");
+    assert_eq!(hashes(&metrics), 2);
+}
+
+#[tokio::test]
+async fn a_fleet_that_comes_back_from_elsewhere_costs_no_hash() {
+    let (authenticator, _, metrics) = authenticator(access(Some("pw"), false));
+    for host in 1..100 {
+        let address = IpAddr::from([192, 0, 2, host]);
+        authenticator.authenticate(RealmId::FIRST, Some("alice"), Some(b"pw"), address).await.unwrap();
+    }
+    assert_eq!(hashes(&metrics), 1);
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! Slows down who guesses passwords, and who takes more than a share of the broker.
 //!
-//! Failed logins make their address and their user wait ([`LoginBackoff`]). New connections come no faster than a rate, by
+//! Failed logins make the next ones of the same user from the same address wait ([`LoginBackoff`]). New connections come no faster than a rate, by
 //! address and by user. Messages and bytes are measured by [`Meter`]s, which all connections of a user or of an address
 //! share: whoever is too fast is not read from for a while, and so loses nothing.
 //!
@@ -19,7 +19,7 @@ use arc_swap::{ArcSwap, Guard};
 
 pub use self::{
     arrivals::{Arrivals, TooFast},
-    backoff::{BackoffLimits, LoginBackoff},
+    backoff::{Attempt, BackoffLimits, LoginBackoff},
     meter::{Meter, Meters, Pace, TooMany},
 };
 use crate::config::Network;
@@ -39,7 +39,7 @@ pub struct GuardLimits {
     pub per_address: Pace,
     /// What one user may send, all connections together.
     pub per_user: Pace,
-    /// Networks whose addresses are not limited, neither here nor by failed logins.
+    /// Networks whose addresses are not limited; failed logins slow down single users there.
     pub unlimited: Vec<Network>,
 }
 
@@ -76,7 +76,7 @@ impl LiveGuardLimits {
 
 /// What addresses are counted by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum AddressKey {
+pub(crate) enum AddressKey {
     V4(u32),
     /// The first 64 bits.
     V6(u64),

@@ -20,9 +20,12 @@ pub(super) struct Chains {
     /// With all authorities, be they valid or not.
     all: Arc<dyn ClientCertVerifier>,
     /// With those that were valid when it was last asked. It changes with the hours, not with the handshakes.
-    valid: Mutex<Option<(Vec<CertificateDer<'static>>, Arc<dyn ClientCertVerifier>)>>,
+    valid: Mutex<Option<ValidNow>>,
     provider: Arc<CryptoProvider>,
 }
+
+/// Authorities that are valid, and what verifies with them alone.
+type ValidNow = (Vec<CertificateDer<'static>>, Arc<dyn ClientCertVerifier>);
 
 /// The client's certificate is that of an authority whose own time is over or has not come.
 #[derive(Debug, thiserror::Error)]
