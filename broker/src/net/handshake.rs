@@ -337,7 +337,7 @@ async fn admit(
     let identity = Identity { realm, user, client_id, address };
     let seat = Seat::of(realm, identity.user.clone())
         .with_certificate(certificate, names_user)
-        .on_terms(Arc::clone(&listener.superseded))
+        .on_terms(Arc::clone(&listener.standing))
         .from_address(address, clock::wall_nanoseconds());
     let seat = Arc::new(seat);
     let found = match hub.registry.claim(&identity.client_id, &seat) {
