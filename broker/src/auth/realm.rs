@@ -8,7 +8,7 @@ use std::{path::PathBuf, sync::Arc};
 use gaugeline_protocol::TopicFilter;
 
 use super::{
-    Acl, AclOptions, Decision, Identity, PasswordFile,
+    Acl, AclOptions, Decision, Identity, PasswordFile, ScramFile,
     acl::{self, AccessKind},
 };
 use crate::{config::ClientIds, file_error::FileError};
@@ -41,6 +41,8 @@ pub struct RealmConfig {
     pub name: Option<Arc<str>>,
     /// Users and password hashes in mosquitto's format. `None`: only anonymous clients, if they are allowed.
     pub password_file: Option<PathBuf>,
+    /// Users who log in with SCRAM-SHA-256. `None`: nobody does.
+    pub scram_file: Option<PathBuf>,
     /// Who may read and write what, in mosquitto's format. `None`: everybody who may connect may do everything.
     pub acl_file: Option<PathBuf>,
     /// How the ACL file is read and evaluated. Default: as by mosquitto.
@@ -49,6 +51,16 @@ pub struct RealmConfig {
     pub allow_anonymous: bool,
     /// Which client identifiers are taken.
     pub client_ids: ClientIds,
+}
+
+/// How a client has shown who it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Login {
+    /// With a password, or not at all.
+    #[default]
+    Password,
+    /// With SCRAM.
+    Scram,
 }
 
 /// One set of rules in its place, or the name of one that is gone.
@@ -65,6 +77,8 @@ pub struct Realm {
     pub name: Option<Arc<str>>,
     /// `None`: no password file is configured.
     pub passwords: Option<PasswordFile>,
+    /// `None`: no SCRAM file is configured.
+    pub scram: Option<ScramFile>,
     /// `None`: no ACL file is configured, so everything is allowed except what no client may do.
     pub acl: Option<Acl>,
     /// Whether a client without a user name may connect; without a password file, whether any client may.
@@ -83,6 +97,7 @@ impl Realm {
         Ok(Self {
             name: config.name.clone(),
             passwords: config.password_file.as_deref().map(PasswordFile::load).transpose()?,
+            scram: config.scram_file.as_deref().map(ScramFile::load).transpose()?,
             acl: acl.transpose()?,
             allow_anonymous: config.allow_anonymous,
             client_ids: config.client_ids.clone(),
@@ -108,14 +123,29 @@ impl Realm {
         self.acl.as_ref().is_none_or(|acl| acl.decide_subscribe(user, client_id, filter).allowed)
     }
 
+    /// How many users can log in; who is in both files counts twice.
+    pub fn users(&self) -> usize {
+        self.passwords.as_ref().map_or(0, PasswordFile::len) + self.scram.as_ref().map_or(0, ScramFile::len)
+    }
+
+    /// Whether a user name without anything to check it against is taken. Not beside a SCRAM file: the name could be
+    /// that of one of its users.
+    pub fn takes_any_user(&self) -> bool {
+        self.allow_anonymous && self.passwords.is_none() && self.scram.is_none()
+    }
+
     /// Whether someone who came in as `user` under the rules `before` would come in now, as far as can be told without
     /// the password: the user is still there, with the same hash; or there is no user, and that is still allowed.
-    pub fn still_admits(&self, user: Option<&str>, before: &Self) -> bool {
+    pub fn still_admits(&self, user: Option<&str>, login: Login, before: &Self) -> bool {
         let Some(user) = user else { return self.allow_anonymous };
+        if login == Login::Scram {
+            let entry = |realm: &Self| realm.scram.as_ref()?.find(user).map(|(_, entry)| entry.clone());
+            return entry(self).is_some_and(|now| Some(now) == entry(before));
+        }
         let hash =
             |realm: &Self| realm.passwords.as_ref().map(|file| file.find(user).map(|(_, hash)| hash.clone()));
         match (hash(self), hash(before)) {
-            (None, _) => self.allow_anonymous,
+            (None, _) => self.takes_any_user(),
             (Some(now), Some(then)) => now.is_some() && now == then,
             (Some(now), None) => now.is_some(),
         }

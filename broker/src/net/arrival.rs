@@ -95,6 +95,7 @@ impl Connection {
             mount_point,
             packet_bytes_max: settings.limits.packet_bytes,
             settings,
+            reauthentication: None,
             rights,
             tally: Tally::default(),
             occupied: false,

@@ -1,11 +1,13 @@
 //! Sockets: listeners, TLS, WebSocket, the handshake of a connection, and the connection itself, which is one task with one
 //! hand-written poll.
 
+mod admission;
 mod arrival;
 mod bind;
 mod claimed_id;
 mod connection;
 mod ending;
+mod enhanced;
 mod gate;
 mod handshake;
 mod incoming;
@@ -14,6 +16,7 @@ mod listeners;
 mod mount_point;
 mod outgoing;
 mod pacing;
+mod reauthentication;
 mod rights;
 mod scratch;
 mod standing;

@@ -93,3 +93,35 @@ fn killing_everything_at_random_loses_and_duplicates_nothing() {
     let counts = [Role::Broker, Role::Bridge, Role::Influxd].map(|role| (role, stage.kills_of(role)));
     eprintln!("killed: {counts:?}");
 }
+
+/// A bridge that never lives long makes progress all the same: what it has written is acknowledged soon.
+#[test]
+fn a_bridge_that_never_lives_long_empties_the_queue() {
+    const MESSAGES: u64 = 90_000;
+    /// At most; on a busy machine many are too short to connect.
+    const LIFE_MILLISECONDS: u64 = 800;
+    let seed = Random::seed();
+    let Some(mut stage) = Stage::with_everything(Home::new(), seed) else { return };
+    stage.kill(Role::Bridge);
+    let flood = Script {
+        version: Version::V5,
+        lane: Lane::new("flood", QoS::AtLeastOnce),
+        fence: None,
+        burst: 1000,
+        window: 1000,
+    };
+    let mut random = Random::new(seed);
+    let mut load = Load::start(&stage, &[flood], &mut random);
+    load.wait_for_more(MESSAGES);
+    load.finish();
+    let emptied = wait::look(wait::LONG_PATIENCE, || {
+        stage.start(Role::Bridge);
+        wait::pass(random.milliseconds(LIFE_MILLISECONDS));
+        stage.kill(Role::Bridge);
+        stage.queue() == 0.0
+    });
+    assert!(emptied, "{} messages wait after {} lives", stage.queue(), stage.kills());
+    eprintln!("{} lives", stage.kills());
+    stage.start(Role::Bridge);
+    stage.expect_every_number(&load.lanes);
+}

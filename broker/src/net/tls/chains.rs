@@ -14,13 +14,15 @@ use rustls::{
 
 use super::facts::{Facts, seconds};
 
+type Verifier = Arc<dyn ClientCertVerifier>;
+
 /// Verifies chains.
 #[derive(Debug)]
 pub(super) struct Chains {
     /// With all authorities, be they valid or not.
-    all: Arc<dyn ClientCertVerifier>,
+    all: Verifier,
     /// With those that were valid when it was last asked. It changes with the hours, not with the handshakes.
-    valid: Mutex<Option<(Vec<CertificateDer<'static>>, Arc<dyn ClientCertVerifier>)>>,
+    valid: Mutex<Option<(Vec<CertificateDer<'static>>, Verifier)>>,
     provider: Arc<CryptoProvider>,
 }
 
@@ -69,7 +71,7 @@ impl Chains {
     }
 
     /// `None` without any.
-    fn with(&self, authorities: Vec<CertificateDer<'static>>) -> Option<Arc<dyn ClientCertVerifier>> {
+    fn with(&self, authorities: Vec<CertificateDer<'static>>) -> Option<Verifier> {
         let mut valid = self.valid.lock();
         if let Some((of, chains)) = &*valid
             && *of == authorities

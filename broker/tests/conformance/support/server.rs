@@ -113,6 +113,21 @@ impl Setup {
         self
     }
 
+    /// Only the users of this SCRAM file may connect.
+    pub(crate) fn scram_file(mut self, text: &str) -> Self {
+        let path = self.files.path().join("scram");
+        std::fs::write(&path, text).unwrap();
+        self.config.realms[0].scram_file = Some(path);
+        self.config.realms[0].allow_anonymous = false;
+        self
+    }
+
+    /// Clients without a name may connect, too.
+    pub(crate) fn anonymous(mut self) -> Self {
+        self.config.realms[0].allow_anonymous = true;
+        self
+    }
+
     pub(crate) fn acl(mut self, text: &str) -> Self {
         let path = self.files.path().join("acl");
         std::fs::write(&path, text).unwrap();
