@@ -92,7 +92,7 @@ pub(super) async fn admit(
     let seat = Seat::of(realm, identity.user.clone())
         .with_certificate(certificate, by_certificate)
         .by_login(login)
-        .on_terms(Arc::clone(&listener.superseded))
+        .on_terms(Arc::clone(&listener.standing))
         .from_address(address, clock::wall_nanoseconds());
     let seat = Arc::new(seat);
     let found = session_start::take_place(hub, &identity, &seat).await;

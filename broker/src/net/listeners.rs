@@ -6,7 +6,7 @@
 use std::{
     io,
     net::{IpAddr, SocketAddr},
-    sync::{Arc, atomic::Ordering},
+    sync::Arc,
 };
 
 use arc_swap::ArcSwap;
@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     clock,
-    config::{ConfigError, Limits, ListenerConfig},
+    config::{ConfigError, Limits, ListenerConfig, TlsConfig},
     hub::Hub,
 };
 
@@ -112,15 +112,10 @@ pub(crate) struct PlannedListeners {
 }
 
 enum Plan {
-    /// The listener at this address in the configuration stays, on these terms.
+    /// The listener at this address stays, on these terms.
     Keep {
-        bind: SocketAddr,
         config: ListenerConfig,
         tls: PlannedTls,
-    },
-    /// It stays as it is: what is wanted in its place cannot be bound beside it.
-    Leave {
-        bind: SocketAddr,
     },
     Add {
         config: ListenerConfig,
@@ -162,19 +157,22 @@ impl Listeners {
         for (at, config) in wanted.iter().enumerate() {
             let before = wanted.get(..at).unwrap_or_default();
             let occurrence = before.iter().filter(|other| other.bind == config.bind).count();
-            let mut same = running.iter().filter(|(bind, _)| *bind == config.bind);
-            if let Some((bind, terms)) = same.nth(occurrence) {
-                let tls = plan_tls(config, terms)?;
-                plans.push(Plan::Keep { bind: *bind, config: config.clone(), tls });
+            let mut same = running.iter().filter(|(one, _)| one.bind == config.bind);
+            if let Some((one, terms)) = same.nth(occurrence) {
+                let kept = on_socket_of(one, config);
+                if kept != *config {
+                    at_next_start.push(format!("interface and ipv6_only of the listener on {}", config.bind));
+                }
+                plans.push(keep(kept, terms)?);
                 continue;
             }
-            let Some((bind, _)) = running.iter().find(|(bind, _)| overlap(*bind, config.bind)) else {
+            let Some((one, terms)) = running.iter().find(|(one, _)| overlap(one.bind, config.bind)) else {
                 plans.extend(add(config)?);
                 continue;
             };
-            at_next_start.push(format!("the listener on {}: one on {bind} is in its way", config.bind));
-            if !wanted.iter().any(|other| other.bind == *bind) {
-                plans.push(Plan::Leave { bind: *bind });
+            at_next_start.push(format!("the listener on {}: one on {} is in its way", config.bind, one.bind));
+            if !wanted.iter().any(|other| other.bind == one.bind) {
+                plans.push(in_place_of(one, config, terms)?);
             }
         }
         Ok(PlannedListeners { plans })
@@ -191,10 +189,9 @@ impl Listeners {
         };
         for plan in planned.plans {
             match plan {
-                Plan::Keep { bind, config, tls } => {
-                    running.extend(take(bind).map(|one| one.on_terms(config, tls)));
+                Plan::Keep { config, tls } => {
+                    running.extend(take(config.bind).map(|one| one.on_terms(config, tls)));
                 }
-                Plan::Leave { bind } => running.extend(take(bind)),
                 Plan::Add { config, listener } => {
                     let (address, terms) = (listener.address(), listener.terms());
                     let accepting = tokio::spawn(listener.accept(Arc::clone(hub), Arc::clone(&self.doorman)));
@@ -203,7 +200,13 @@ impl Listeners {
             }
         }
         for gone in &old {
-            tracing::info!(address = %gone.address, "no longer listening; its connections stay");
+            // Nothing would tell them any more that a certificate is revoked.
+            let ends = gone.config.tls.as_ref().is_some_and(TlsConfig::asks_clients);
+            if ends {
+                gone.terms.load().standing.supersede();
+            }
+            let connections = if ends { "end" } else { "stay" };
+            tracing::info!(address = %gone.address, "no longer listening; its connections {connections}");
         }
     }
 
@@ -244,8 +247,8 @@ impl Listeners {
 }
 
 impl Running {
-    fn key(&self) -> (SocketAddr, Arc<ListenerTerms>) {
-        (self.config.bind, self.terms.load_full())
+    fn key(&self) -> (ListenerConfig, Arc<ListenerTerms>) {
+        (self.config.clone(), self.terms.load_full())
     }
 
     fn on_terms(mut self, config: ListenerConfig, tls: PlannedTls) -> Self {
@@ -263,14 +266,49 @@ impl Running {
         let mut terms = ListenerTerms::new(&config, live);
         terms.count_on(&old);
         if ends_connections(&self.config, &config) {
-            old.superseded.store(true, Ordering::Release);
+            old.standing.supersede();
         } else {
-            terms.superseded = Arc::clone(&old.superseded);
+            terms.standing = Arc::clone(&old.standing);
+            terms.standing.set_networks(&config);
         }
         self.terms.store(Arc::new(terms));
         self.config = config;
         self
     }
+}
+
+/// What is wanted, on the socket of a listener that runs.
+fn on_socket_of(running: &ListenerConfig, wanted: &ListenerConfig) -> ListenerConfig {
+    ListenerConfig {
+        bind: running.bind,
+        interface: running.interface.clone(),
+        ipv6_only: running.ipv6_only,
+        ..wanted.clone()
+    }
+}
+
+fn keep(config: ListenerConfig, terms: &ListenerTerms) -> Result<Plan, ListenError> {
+    let tls = plan_tls(&config, terms)?;
+    Ok(Plan::Keep { config, tls })
+}
+
+/// The listener that runs where the wanted one cannot be bound beside it. Its address was chosen for its own terms, so it
+/// must not have others: without TLS, for instance, which was meant for loopback.
+fn in_place_of(
+    running: &ListenerConfig,
+    wanted: &ListenerConfig,
+    terms: &ListenerTerms,
+) -> Result<Plan, ListenError> {
+    let kept = ListenerConfig { optional: running.optional, ..on_socket_of(running, wanted) };
+    if kept != *running {
+        let problem = format!(
+            "the one on {} is in its way until the next start and has other terms; restart the broker, or change the \
+             address alone",
+            running.bind
+        );
+        return Err(BindError::new(wanted.bind, &io::Error::other(problem)).into());
+    }
+    keep(kept, terms)
 }
 
 /// `None` for an optional one at an address that the machine does not have.

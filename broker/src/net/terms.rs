@@ -4,7 +4,7 @@ use std::{
     net::IpAddr,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -12,10 +12,10 @@ use std::{
 use gaugeline_protocol::{QoS, Version, session::ServerSettings};
 use parking_lot::Mutex;
 
-use super::{mount_point::MountPoint, tls::LiveTls};
+use super::{mount_point::MountPoint, standing::Standing, tls::LiveTls};
 use crate::{
     auth::RealmId,
-    config::{ClientIdRule, IdentitySource, ListenerConfig, Network, Protocol},
+    config::{ClientIdRule, IdentitySource, ListenerConfig, Protocol},
     metrics::RefusalReason,
     settings::Settings,
 };
@@ -40,14 +40,11 @@ pub(crate) struct ListenerTerms {
     versions: Vec<Version>,
     maximum_qos: QoS,
     topic_alias_maximum: Option<u16>,
-    allow: Vec<Network>,
-    deny: Vec<Network>,
     connections_max: usize,
     /// Shared with the terms that follow these.
     connections: Arc<AtomicUsize>,
-    /// Other terms hold now, which those who came in on these must not escape. Shared with the terms that follow these
-    /// without such a difference.
-    pub(crate) superseded: Arc<AtomicBool>,
+    /// Shared with the terms that follow these, unless those who came in on these must not escape the difference.
+    pub(crate) standing: Arc<Standing>,
     logged: Mutex<Logged>,
 }
 
@@ -80,11 +77,9 @@ impl ListenerTerms {
             versions: config.versions.clone(),
             maximum_qos: config.maximum_qos,
             topic_alias_maximum: config.topic_alias_maximum,
-            allow: config.allow.clone(),
-            deny: config.deny.clone(),
             connections_max: config.connections_max.unwrap_or(usize::MAX),
             connections: Arc::default(),
-            superseded: Arc::default(),
+            standing: Arc::new(Standing::new(config)),
             logged: Mutex::default(),
         }
     }
@@ -96,8 +91,7 @@ impl ListenerTerms {
 
     /// A place for a connection from this address, unless its network is kept out or the listener is full.
     pub(super) fn enter(&self, address: IpAddr) -> Result<Place, RefusalReason> {
-        let is_in = |networks: &[Network]| networks.iter().any(|network| network.contains(address));
-        if is_in(&self.deny) || !(self.allow.is_empty() || is_in(&self.allow)) {
+        if !self.standing.admits(address) {
             return Err(RefusalReason::Network);
         }
         let before = self.connections.fetch_add(1, Ordering::Relaxed);

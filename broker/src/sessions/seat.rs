@@ -4,7 +4,7 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU8, Ordering},
+        atomic::{AtomicU8, Ordering},
     },
     task::Waker,
 };
@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 use super::Owner;
 use crate::{
     auth::{Access, Login, RealmId},
-    net::tls::PeerCertificate,
+    net::{Standing, tls::PeerCertificate},
 };
 
 /// One for each connection. The connection looks at its verdict whenever it is woken.
@@ -31,8 +31,8 @@ pub struct Seat {
     certificate: Option<Arc<PeerCertificate>>,
     /// The user name comes from it: then the password file does not matter.
     is_named_by_certificate: bool,
-    /// Set once its listener has terms that it must not escape.
-    superseded: Arc<AtomicBool>,
+    /// What its listener's terms are to it.
+    standing: Arc<Standing>,
     /// Where the client connects from, and since when, in nanoseconds since 1970.
     arrival: Option<(SocketAddr, u64)>,
     /// The reason to end with, or 0.
@@ -47,10 +47,10 @@ impl Seat {
         Self { realm, user, ..Self::default() }
     }
 
-    /// The same, on terms of a listener that are superseded once `superseded` is set.
+    /// The same, on the terms of a listener.
     #[must_use]
-    pub fn on_terms(self, superseded: Arc<AtomicBool>) -> Self {
-        Self { superseded, ..self }
+    pub(crate) fn on_terms(self, standing: Arc<Standing>) -> Self {
+        Self { standing, ..self }
     }
 
     /// The same, of a client that came from here at this time, in nanoseconds since 1970.
@@ -75,9 +75,9 @@ impl Seat {
         self.arrival
     }
 
-    /// Whether its listener has terms by now that it must not escape.
+    /// Whether its listener has terms by now that it must not escape, or takes nobody from its address any more.
     pub fn is_superseded(&self) -> bool {
-        self.superseded.load(Ordering::Acquire)
+        !self.standing.keeps(self.arrival.map(|(address, _)| address.ip()))
     }
 
     /// The same with the certificate that the client has shown, and whether the user name comes from it.

@@ -1,11 +1,15 @@
 //! Changes of the configuration while clients are connected: what holds at once, who is disconnected, and that a mistake
 //! changes nothing.
 
+use std::net::SocketAddr;
+
 use gaugeline_broker::metrics::{DropReason, Reload};
 use gaugeline_protocol::{QoS, ReasonCode, Version};
 use tokio::net::TcpStream;
 
-use crate::support::{Configured, Directory, by, clean, filter, kept, listener, message, nonzero, until};
+use crate::support::{
+    Client, Configured, Directory, Pki, by, clean, dial_to, filter, kept, listener, message, nonzero, until,
+};
 
 scenarios! {
     every {
@@ -25,6 +29,10 @@ scenarios! {
         what_needs_a_start_is_named,
         listeners_come_and_go,
         a_listener_in_the_way_waits_for_the_next_start,
+        a_listener_in_the_way_follows_its_files_and_takes_no_other_terms,
+        a_listener_that_is_gone_leaves_nobody_whose_certificate_nobody_judges,
+        an_interface_waits_for_the_next_start,
+        who_comes_from_a_network_that_is_kept_out_must_go,
         a_listener_with_other_rules_ends_its_connections,
         rules_stay_with_their_clients_when_listeners_move,
     }
@@ -258,7 +266,7 @@ async fn listeners_come_and_go(version: Version) {
 }
 
 async fn a_listener_in_the_way_waits_for_the_next_start(version: Version) {
-    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let free = free_port();
     let on = |ip: &str| format!("[[listener]]\nbind = \"{ip}:{free}\"\nplain_text_on_network = true\n");
     let broker = start("allow_anonymous = true", &on("127.0.0.1")).await;
     broker.directory.configure("allow_anonymous = true", &on("0.0.0.0"));
@@ -277,6 +285,85 @@ async fn a_listener_in_the_way_waits_for_the_next_start(version: Version) {
     let error = broker.reload().await.unwrap_err().to_string();
     assert!(error.starts_with(&format!("cannot listen on {taken}")), "{error}");
     drop(held);
+}
+
+fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+async fn with_certificate(pki: &Pki, address: SocketAddr, version: Version) -> Client {
+    let config = pki.trusting(&rustls::version::TLS13, Some(&pki.client));
+    let mut client = dial_to(address, &config, version).await.unwrap();
+    client.send(clean(version, "certified")).await;
+    assert!(!client.expect_connack().await.reason.is_error());
+    client
+}
+
+async fn a_listener_in_the_way_follows_its_files_and_takes_no_other_terms(version: Version) {
+    let (pki, free) = (Pki::new(), free_port());
+    let on =
+        |ip: &str, lines: &str| format!("[[listener]]\nbind = \"{ip}:{free}\"\n{}{lines}\n", pki.lines());
+    let broker = start("allow_anonymous = true", &on("127.0.0.1", "")).await;
+    let mut client = with_certificate(&pki, broker.addresses()[0], version).await;
+    broker.directory.configure("allow_anonymous = true", &on("0.0.0.0", "connections = 5"));
+    let error = broker.reload().await.unwrap_err().to_string();
+    let expected =
+        format!("the one on 127.0.0.1:{free} is in its way until the next start and has other terms");
+    assert!(error.contains(&expected), "{error}");
+    client.ping().await;
+    broker.directory.configure("allow_anonymous = true", &on("0.0.0.0", ""));
+    assert_eq!(broker.reload().await.unwrap().at_next_start.len(), 1);
+    client.ping().await;
+    pki.replace_authority();
+    assert_eq!(broker.reload().await.unwrap().disconnected, 1);
+    client.expect_disconnect(ReasonCode::NotAuthorized).await;
+}
+
+async fn a_listener_that_is_gone_leaves_nobody_whose_certificate_nobody_judges(version: Version) {
+    let pki = Pki::new();
+    let second = format!("[[listener]]\nbind = \"127.0.0.2:0\"\n{}", pki.lines());
+    let broker = start("allow_anonymous = true", &format!("{}{second}", listener(""))).await;
+    let mut certified = with_certificate(&pki, broker.addresses()[1], version).await;
+    let mut plain = broker.connect(&clean(version, "a")).await;
+    broker.directory.configure("allow_anonymous = true", &listener(""));
+    assert_eq!(broker.reload().await.unwrap().disconnected, 1);
+    certified.expect_disconnect(ReasonCode::AdministrativeAction).await;
+    plain.ping().await;
+}
+
+async fn an_interface_waits_for_the_next_start(version: Version) {
+    let broker = start("allow_anonymous = true", &listener("")).await;
+    let mut client = broker.connect(&clean(version, "a")).await;
+    broker.directory.configure("allow_anonymous = true", &listener("interface = \"lo\""));
+    for _ in 0..2 {
+        let report = broker.reload().await.unwrap();
+        assert_eq!(report.at_next_start, ["interface and ipv6_only of the listener on 127.0.0.1:0"]);
+        assert_eq!(report.disconnected, 0);
+    }
+    client.ping().await;
+    broker.directory.configure("allow_anonymous = true", &listener(""));
+    assert!(broker.reload().await.unwrap().at_next_start.is_empty());
+}
+
+async fn who_comes_from_a_network_that_is_kept_out_must_go(version: Version) {
+    let two = |lines: &str| format!("{}[[listener]]\nbind = \"127.0.0.2:0\"\n{lines}\n", listener(""));
+    for (lines, stays) in [
+        ("deny = [\"127.0.0.0/8\"]", false),
+        ("allow = [\"192.0.2.0/24\"]", false),
+        ("allow = [\"127.0.0.0/8\"]\ndeny = [\"192.0.2.0/24\"]", true),
+    ] {
+        let broker = start("allow_anonymous = true", &two("")).await;
+        let mut first = broker.connect_through(0, &clean(version, "a")).await;
+        let mut second = broker.connect_through(1, &clean(version, "b")).await;
+        broker.directory.configure("allow_anonymous = true", &two(lines));
+        assert_eq!(broker.reload().await.unwrap().disconnected, usize::from(!stays), "{lines}");
+        if stays {
+            second.ping().await;
+        } else {
+            second.expect_disconnect(ReasonCode::AdministrativeAction).await;
+        }
+        first.ping().await;
+    }
 }
 
 async fn a_listener_with_other_rules_ends_its_connections(version: Version) {

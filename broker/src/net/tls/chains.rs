@@ -14,18 +14,17 @@ use rustls::{
 
 use super::facts::{Facts, seconds};
 
+type Verifier = Arc<dyn ClientCertVerifier>;
+
 /// Verifies chains.
 #[derive(Debug)]
 pub(super) struct Chains {
     /// With all authorities, be they valid or not.
-    all: Arc<dyn ClientCertVerifier>,
+    all: Verifier,
     /// With those that were valid when it was last asked. It changes with the hours, not with the handshakes.
-    valid: Mutex<Option<ValidNow>>,
+    valid: Mutex<Option<(Vec<CertificateDer<'static>>, Verifier)>>,
     provider: Arc<CryptoProvider>,
 }
-
-/// Authorities that are valid, and what verifies with them alone.
-type ValidNow = (Vec<CertificateDer<'static>>, Arc<dyn ClientCertVerifier>);
 
 /// The client's certificate is that of an authority whose own time is over or has not come.
 #[derive(Debug, thiserror::Error)]
@@ -72,7 +71,7 @@ impl Chains {
     }
 
     /// `None` without any.
-    fn with(&self, authorities: Vec<CertificateDer<'static>>) -> Option<Arc<dyn ClientCertVerifier>> {
+    fn with(&self, authorities: Vec<CertificateDer<'static>>) -> Option<Verifier> {
         let mut valid = self.valid.lock();
         if let Some((of, chains)) = &*valid
             && *of == authorities

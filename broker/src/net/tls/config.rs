@@ -50,6 +50,11 @@ impl TlsConfig {
         }
     }
 
+    /// Whether clients show certificates, if they want to or because they must.
+    pub fn asks_clients(&self) -> bool {
+        self.client_certificate != ClientCertificate::NotAsked
+    }
+
     /// Every file and directory that is read, for those who watch them.
     pub fn paths(&self) -> impl Iterator<Item = &Path> {
         let optional = [&self.ca, &self.ca_directory, &self.crl];

@@ -22,7 +22,7 @@ pub(crate) use client::Client;
 pub(crate) use configured::{Configured, Directory, listener};
 pub(crate) use encode::Encode;
 pub(crate) use log::Log;
-pub(crate) use pki::{Pki, dial, dial_and_connect};
+pub(crate) use pki::{Pki, dial, dial_and_connect, dial_to};
 pub(crate) use server::{Server, Setup};
 pub(crate) use store::HeldStore;
 

@@ -1,6 +1,6 @@
 //! Certificates for a test, and clients that use them.
 
-use std::{fs, os::unix::fs::PermissionsExt as _, path::PathBuf, sync::Arc};
+use std::{fs, net::SocketAddr, os::unix::fs::PermissionsExt as _, path::PathBuf, sync::Arc};
 
 use gaugeline_broker::config::{ClientCertificate, TlsConfig};
 use gaugeline_protocol::{Version, packet::Connect};
@@ -71,6 +71,17 @@ impl Pki {
         self.files.path().join(name)
     }
 
+    /// The lines of broker.toml for a listener that asks for certificates.
+    pub(crate) fn lines(&self) -> String {
+        let [certificate, key, ca] = ["server.crt", "server.key", "ca.crt"].map(|name| self.path(name));
+        format!("certificate = {certificate:?}\nkey = {key:?}\nca = {ca:?}\nrequire_certificate = true\n")
+    }
+
+    /// From now on somebody else is the authority for clients.
+    pub(crate) fn replace_authority(&self) {
+        fs::write(self.path("ca.crt"), root("another").pem()).unwrap();
+    }
+
     /// A client that trusts our authority.
     pub(crate) fn trusting(
         &self,
@@ -112,7 +123,16 @@ pub(crate) async fn dial(
     config: &Arc<ClientConfig>,
     version: Version,
 ) -> Result<Client, std::io::Error> {
-    let socket = TcpStream::connect(server.address()).await?;
+    dial_to(server.address(), config, version).await
+}
+
+/// A TLS connection to this address.
+pub(crate) async fn dial_to(
+    address: SocketAddr,
+    config: &Arc<ClientConfig>,
+    version: Version,
+) -> Result<Client, std::io::Error> {
+    let socket = TcpStream::connect(address).await?;
     let address = socket.local_addr()?;
     let name = "localhost".try_into().unwrap();
     let stream = super::in_time("TLS", TlsConnector::from(Arc::clone(config)).connect(name, socket)).await?;
