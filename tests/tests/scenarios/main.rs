@@ -17,6 +17,7 @@ mod load;
 mod mosquitto_conf;
 mod mosquitto_files;
 mod mosquitto_passwd;
+mod mosquitto_running;
 mod outage;
 mod prepare;
 mod privileges;
