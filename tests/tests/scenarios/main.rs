@@ -16,6 +16,7 @@ mod init;
 mod load;
 mod mosquitto_conf;
 mod mosquitto_files;
+mod mosquitto_listeners;
 mod mosquitto_passwd;
 mod mosquitto_running;
 mod outage;
