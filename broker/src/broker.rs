@@ -19,7 +19,7 @@ use crate::{
         BindError, Bound, Doorman, ListenError, Listeners,
         tls::{ExpiryWatch, Validity},
     },
-    reload::{ReloadHandle, Reloader, Reread, SetLogLevel, Subject},
+    reload::{ReloadHandle, Reloader, Reread, SetLogLevel, Subject, realms},
     router::Sweep,
     sessions::Absentees,
     settings::Settings,
@@ -155,7 +155,8 @@ impl Broker {
             let path = config.audit.as_ref().map(|audit| audit.file.clone()).unwrap_or_default();
             StartError::File(ConfigError::unwritable(&path, &error))
         })?;
-        let access = Arc::new(AccessHandle::new(Access::load(&config.realms)?));
+        let slots = realms::settle(&mut config.clone(), &Access::new(Vec::new()));
+        let access = Arc::new(AccessHandle::new(Access::load_slots(&slots)?));
         let limits = &config.limits;
         let doorman = Doorman::new(limits.connections, limits.connections_per_address, Arc::clone(&metrics));
         let (listeners, planned) = Listeners::bind(doorman, &config.listeners)?;

@@ -10,6 +10,7 @@ pub mod auth;
 mod broker;
 pub mod clock;
 pub mod config;
+mod exposure;
 pub mod file_error;
 mod hub;
 mod log;

@@ -48,7 +48,7 @@ const BRIDGE_KEYS: [&str; 4] = ["mqtt", "rule", "sink", "batch"];
 /// Runs the subcommand.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let path = arguments.config.as_path();
-    let text = files::read_bytes(path)?;
+    let text = files::read_configuration(path)?;
     let kind = arguments
         .kind
         .or_else(|| detect(path, &String::from_utf8_lossy(&text)))
@@ -95,6 +95,7 @@ pub(crate) fn describe_broker(loaded: &Loaded) -> Result<String, Failure> {
 
 fn describe(realm: &Realm) -> String {
     let users = match &realm.passwords {
+        _ if realm.scram.is_some() => format!("{} users", realm.users()),
         Some(passwords) => format!("{} users", passwords.len()),
         None => "no password file".to_owned(),
     };

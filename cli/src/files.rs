@@ -73,6 +73,11 @@ pub(crate) fn read_bytes(path: &Path) -> Result<Vec<u8>, Failure> {
     fs::read(path).map_err(|error| Failure::failed(format!("{}: {error}", path.display())))
 }
 
+/// The bytes of a configuration, which may be in any encoding.
+pub(crate) fn read_configuration(path: &Path) -> Result<Vec<u8>, Failure> {
+    fs::read(path).map_err(|error| Failure::configuration(format!("{}: {error}", path.display())))
+}
+
 /// The text of a file, or whose file could not be read.
 pub(crate) fn read_text(path: &Path) -> Result<String, Failure> {
     fs::read_to_string(path).map_err(|error| Failure::configuration(format!("{}: {error}", path.display())))

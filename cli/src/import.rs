@@ -26,7 +26,7 @@ pub(crate) struct Arguments {
 /// Runs the subcommand.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let path = arguments.config.as_path();
-    let content = files::read_bytes(path)?;
+    let content = files::read_configuration(path)?;
     let loaded = mosquitto::parse(path, &content, &Overrides::default()).map_err(Failure::configuration)?;
     say(text(&loaded).trim_end());
     Ok(())

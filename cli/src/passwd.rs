@@ -12,6 +12,7 @@ use std::{
 use gaugeline_broker::auth::{
     hash::{Hashing, ITERATIONS_DEFAULT, SaltLength},
     password_edit::{EditError, PasswordEditor, SetOutcome},
+    scram::{self, ScramCredential},
 };
 use zeroize::Zeroizing;
 
@@ -25,6 +26,7 @@ Examples:
   gaugeline passwd -I 1000 gaugeline-data/passwd greenhouse      for a long random password: quick logins
   gaugeline passwd -D gaugeline-data/passwd greenhouse           removes the user
   gaugeline passwd -U old-passwd                                 hashes passwords that are plain text
+  gaugeline passwd --scram -c gaugeline-data/scram greenhouse    for clients that log in with SCRAM-SHA-256
 
 The format is mosquitto's. A running broker follows the file within a second: a new user can log in, and a user
 who is removed or whose password changes is disconnected. The file is replaced as a whole, or not at all, and a
@@ -53,6 +55,10 @@ pub(crate) struct Arguments {
     /// Iterations of sha512-pbkdf2, 210000 by default; more make guessing and every first login slower
     #[arg(short = 'I', value_name = "COUNT")]
     iterations: Option<NonZeroU32>,
+    /// The file is `scram_file` of broker.toml: users of MQTT 5 clients that log in with SCRAM-SHA-256. -I is then what
+    /// the client computes at each login, 15000 by default and at least 4096
+    #[arg(long)]
+    scram: bool,
     /// The oldest mosquitto that must be able to read the hash. 2.0 is what you get without it; 1.6 reads sha512
     /// only; 2.1 makes the salt as long as mosquitto 2.1 does, which 2.0 cannot read
     #[arg(long, value_name = "1.6|2.0|2.1", hide_possible_values = true)]
@@ -166,6 +172,9 @@ impl Arguments {
 /// Runs the subcommand.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let operation = arguments.operation()?;
+    if arguments.scram {
+        return edit_scram(arguments, operation);
+    }
     let hashing = arguments.hashing()?;
     if arguments.iterations.is_some() && !matches!(hashing, Hashing::Pbkdf2(..)) {
         // mosquitto_passwd ignores it silently.
@@ -173,26 +182,56 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     }
     let file = &arguments.file;
     match operation {
-        Operation::Set { user, password } => set(file, arguments.create, &user, password, hashing),
+        Operation::Set { user, password } => {
+            let opened = open(file, arguments.create).map_err(failure)?;
+            set(arguments, opened, &user, password, |editor, password| editor.set(&user, password, hashing))
+        }
         Operation::Delete { user } => edit(file, |editor| editor.delete(&user)),
         Operation::Update => edit(file, |editor| editor.upgrade(hashing).map(drop)),
     }
 }
 
-/// Adds a user or changes the password. `-` instead of a new file is stdout.
+/// Does the same with a file for SCRAM.
+fn edit_scram(arguments: &Arguments, operation: Operation) -> Result<(), Failure> {
+    if arguments.hash.is_some() || arguments.compat.is_some() {
+        return Err(Failure::usage("--scram has one hash of its own: leave out -H and --compat."));
+    }
+    let iterations = arguments.iterations.unwrap_or(scram::ITERATIONS_DEFAULT);
+    if !ScramCredential::allows_iterations(iterations) {
+        return Err(Failure::usage("-I with --scram takes 4096 (RFC 7677) to 10000000."));
+    }
+    let file = &arguments.file;
+    let opened = || open(file, arguments.create).and_then(PasswordEditor::into_scram).map_err(failure);
+    match operation {
+        Operation::Set { user, password } => {
+            set(arguments, opened()?, &user, password, |editor, password| {
+                editor.set_scram(&user, password, iterations)
+            })
+        }
+        Operation::Delete { user } => {
+            let mut editor = opened()?;
+            editor.delete(&user).and_then(|()| editor.save()).map_err(failure)
+        }
+        Operation::Update => Err(Failure::usage("--scram and -U cannot be used together.")),
+    }
+}
+
+fn open(file: &Path, create: bool) -> Result<PasswordEditor, EditError> {
+    if create { PasswordEditor::create(file) } else { PasswordEditor::open(file) }
+}
+
+/// Adds a user or changes the password. `-` instead of a new file is stdout. What is wrong with the file was said before
+/// anybody types a password.
 fn set(
-    file: &Path,
-    create: bool,
+    arguments: &Arguments,
+    mut editor: PasswordEditor,
     user: &str,
     password: Option<Secret>,
-    hashing: Hashing,
+    change: impl FnOnce(&mut PasswordEditor, &[u8]) -> Result<SetOutcome, EditError>,
 ) -> Result<(), Failure> {
-    // What is wrong with the file is said before anybody types a password.
-    let opened = if create { PasswordEditor::create(file) } else { PasswordEditor::open(file) };
-    let mut editor = opened.map_err(failure)?;
     let password = password.map_or_else(ask_twice, Ok)?;
-    let outcome = editor.set(user, password.as_bytes(), hashing).map_err(failure)?;
-    if create && file == Path::new("-") {
+    let outcome = change(&mut editor, password.as_bytes()).map_err(failure)?;
+    if arguments.create && arguments.file == Path::new("-") {
         return io::stdout().write_all(editor.content()).map_err(Failure::failed);
     }
     editor.save().map_err(failure)?;
@@ -336,6 +375,37 @@ mod tests {
     fn the_password_is_not_in_debug_output() {
         let line = Line::try_parse_from(["passwd", "-b", "f", "u", "hunter2"]).unwrap();
         assert!(!format!("{line:?} {:?}", line.arguments.operation().unwrap()).contains("hunter2"));
+    }
+
+    #[test]
+    fn entries_for_scram() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("scram");
+        let file = path.to_str().unwrap();
+        let scram = |rest: &[&str]| {
+            let line = Line::try_parse_from(["passwd", "--scram"].iter().chain(rest)).unwrap();
+            run(&line.arguments).map_err(|failure| failure.to_string())
+        };
+        let text = || fs::read_to_string(&path).unwrap();
+        scram(&["-I", "4096", "-c", "-b", file, "u", "p w"]).unwrap();
+        assert!(text().starts_with("u:SCRAM-SHA-256$4096:"), "{}", text());
+        let before = text();
+        for (rest, part) in [
+            (&["-I", "4095", "-b", file, "v", "p"][..], "4096 (RFC 7677)"),
+            (&["-I", "4096", "-b", file, "v", "\u{e4}"], "printable ASCII"),
+            (&["-I", "4096", "-b", file, "v", ""], "empty"),
+            (&["-I", "4096", "-H", "sha512", "-b", file, "v", "p"], "leave out -H"),
+            (&["-I", "4096", "-U", file], "--scram and -U"),
+            (&["-I", "4096", "-D", file, "v"], "has no user `v`"),
+        ] {
+            let message = scram(rest).unwrap_err();
+            assert!(message.contains(part), "{message}");
+        }
+        assert!(passwd(&["-b", file, "v", "p"]).is_err(), "not a password file");
+        assert_eq!(text(), before);
+        scram(&["-I", "5000", "-b", file, "v", "p"]).unwrap();
+        scram(&["-I", "5000", "-D", file, "u"]).unwrap();
+        assert!(text().starts_with("v:SCRAM-SHA-256$5000:") && text().lines().count() == 1, "{}", text());
     }
 
     #[test]

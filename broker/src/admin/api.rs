@@ -93,7 +93,7 @@ fn refusal(control: &Control, headers: &HeaderMap) -> Option<Response> {
 }
 
 /// Whether a `Host` header [RFC 9110, section 7.2] names this machine by what nobody else can make lead here.
-fn names_this_machine(host: &str) -> bool {
+pub(super) fn names_this_machine(host: &str) -> bool {
     let name = match host.rsplit_once(':') {
         Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
         _ => host,

@@ -209,7 +209,7 @@ impl Control {
                 listener: rules.name.as_deref().map(str::to_owned),
                 password_file: rules.password_file.as_ref().map(text),
                 acl_file: rules.acl_file.as_ref().map(text),
-                users: loaded.passwords.as_ref().map_or(0, crate::auth::PasswordFile::len),
+                users: loaded.users(),
                 allow_anonymous: rules.allow_anonymous,
             }
         });

@@ -17,9 +17,10 @@ use std::{
 
 use axum::{
     Router,
-    extract::State,
+    extract::{Request, State},
     http::{StatusCode, header},
-    response::IntoResponse,
+    middleware::{self, Next},
+    response::{IntoResponse, Response},
     routing::get,
 };
 use prometheus_client::encoding::text::{encode_eof, encode_registry};
@@ -93,7 +94,7 @@ impl AdminServer {
             tokio::net::TcpListener::from_std(listener).map_err(AdminError::Start)?
         };
         let (stop, stopped) = oneshot::channel();
-        let routes = routes(Sources { metrics: metrics.into(), readiness });
+        let routes = routes(Sources { metrics: metrics.into(), readiness }, actual);
         let routes = match control {
             Some(control) => routes.merge(api::routes(control)),
             None => routes,
@@ -119,12 +120,28 @@ impl AdminServer {
     }
 }
 
-fn routes(sources: Sources) -> Router {
-    Router::new()
-        .route("/metrics", get(metrics))
-        .route("/healthz", get(async || "ok\n"))
-        .route("/readyz", get(readyz))
-        .with_state(sources)
+/// A page in a browser on this machine must not read the numbers by a name that was made to lead here. Only on loopback: on
+/// a network, scrapers ask by names that the broker cannot know, and whoever is there can ask without a page.
+fn routes(sources: Sources, address: SocketAddr) -> Router {
+    let told =
+        Router::new().route("/metrics", get(metrics)).route("/readyz", get(readyz)).with_state(sources);
+    let told = if address.ip().to_canonical().is_loopback() {
+        told.route_layer(middleware::from_fn(only_by_our_names))
+    } else {
+        told
+    };
+    told.route("/healthz", get(async || "ok\n"))
+}
+
+/// Whoever is no browser may leave the name out.
+async fn only_by_our_names(request: Request, next: Next) -> Response {
+    match request.headers().get(header::HOST) {
+        Some(host) if !host.to_str().is_ok_and(api::names_this_machine) => {
+            let error = "the host name is not `localhost` or an IP address: ask by one of these\n";
+            (StatusCode::FORBIDDEN, error).into_response()
+        }
+        _ => next.run(request).await,
+    }
 }
 
 async fn metrics(State(sources): State<Sources>) -> impl IntoResponse {

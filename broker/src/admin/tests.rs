@@ -9,8 +9,12 @@ use crate::metrics::Metrics;
 const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
 fn get(address: SocketAddr, path: &str) -> (u16, String) {
-    let mut stream = TcpStream::connect(address).unwrap();
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
+    get_by(address, "localhost", path)
+}
+
+fn get_by(address: SocketAddr, host: &str, path: &str) -> (u16, String) {
+    let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, address.port())).unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n").unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     let status = answer.split(' ').nth(1).unwrap().parse().unwrap();
@@ -55,4 +59,25 @@ fn a_taken_address_is_named() {
     let address = taken.local_addr().unwrap();
     let error = AdminServer::start(address, vec![], Readiness::default()).unwrap_err();
     assert!(error.to_string().contains(&format!("cannot listen on {address}")), "{error}");
+}
+
+/// On loopback a strange name is one that was made to lead here; on a network it may be that of a container.
+#[test]
+fn a_name_that_leads_here_does_not_suffice_on_loopback() {
+    let network = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0);
+    for (bind, strange) in [(ANY, 403), (network, 200)] {
+        let readiness = Readiness::default();
+        readiness.component("broker").ready();
+        let server = AdminServer::start(bind, vec![], readiness).unwrap();
+        for (host, path, expected) in [
+            ("localhost:9883", "/metrics", 200),
+            ("127.0.0.1", "/readyz", 200),
+            ("[::1]:9883", "/metrics", 200),
+            ("broker:9883", "/metrics", strange),
+            ("evil.example", "/readyz", strange),
+            ("evil.example", "/healthz", 200),
+        ] {
+            assert_eq!(get_by(server.address(), host, path).0, expected, "{bind} {host} {path}");
+        }
+    }
 }

@@ -6,7 +6,7 @@ use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
-use crate::file_error::FileError;
+use crate::{exposure::exposure, file_error::FileError};
 
 /// Fewer characters could be guessed.
 const CHARACTERS_MIN: usize = 32;
@@ -19,8 +19,13 @@ impl AdminToken {
     /// Reads the file; white space around the token does not count.
     ///
     /// # Errors
-    /// The file cannot be read, or what it holds is too short.
+    /// The file cannot be read, others can read it, or what it holds is too short.
     pub(crate) fn load(path: &Path) -> Result<Self, FileError> {
+        let expected = "mode 0600, or 0640 and a group of this process (`chmod 600`; for a secret of Docker `mode: 0400`, of \
+                        Kubernetes `defaultMode: 0440` and an `fsGroup`)";
+        if let Some(error) = exposure(path, "a token for the admin server", expected)? {
+            return Err(error);
+        }
         let text = std::fs::read_to_string(path).map(Zeroizing::new);
         let text = text.map_err(|error| FileError::unreadable(path, &error))?;
         let token = text.trim();
@@ -50,6 +55,8 @@ impl fmt::Debug for AdminToken {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
 
     #[test]
@@ -58,6 +65,16 @@ mod tests {
         let path = directory.path().join("admin");
         let text = "0123456789abcdef0123456789abcdef";
         std::fs::write(&path, format!("{text}\n")).unwrap();
+        let chmod = |mode| std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+        for mode in [0o644, 0o604, 0o602] {
+            chmod(mode);
+            let error = AdminToken::load(&path).unwrap_err().to_string();
+            assert!(
+                error.contains("a token for the admin server that everybody can read or change"),
+                "{error}"
+            );
+        }
+        chmod(0o600);
         let token = AdminToken::load(&path).unwrap();
         assert!(token.is(text.as_bytes()));
         for other in ["", "0123456789abcdef0123456789abcdeF", "0123456789abcdef0123456789abcdef\n"] {

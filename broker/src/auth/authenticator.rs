@@ -5,16 +5,20 @@
 //! answer to the client is the same for an unknown user and for a wrong password, in bytes and in time; only the log
 //! knows better.
 
+mod scram;
+
 use std::{fmt, net::IpAddr, sync::Arc};
 
 use gaugeline_protocol::ReasonCode;
 use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
 
+pub use self::scram::ScramLogin;
 use super::{
     Access, AccessHandle, PasswordFile, RealmId,
     guard::{LiveGuardLimits, LoginBackoff},
     hash::until_nul,
+    scram::ScramError,
     verified::Verified,
 };
 use crate::{clock, metrics::Metrics};
@@ -60,7 +64,7 @@ pub struct Refusal {
 pub enum RefusalCause {
     /// No user name, and `allow_anonymous` is false.
     NoUserName,
-    /// A user name, but nothing to check it against, and `allow_anonymous` is false.
+    /// A user name, but nothing to check it against, and `allow_anonymous` is false or the user may be one of SCRAM.
     NoPasswordFile,
     /// The password file does not have the user.
     UnknownUser,
@@ -68,6 +72,8 @@ pub enum RefusalCause {
     NoPassword,
     /// The user exists, the password is another.
     WrongPassword,
+    /// A message of SCRAM is not what it must be.
+    Scram(ScramError),
     /// Too many connections wait for their hash.
     Busy,
     /// After failed logins of the address or of the user it is too early for the next one.
@@ -96,8 +102,9 @@ impl fmt::Display for RefusalCause {
             Self::TooEarly { wait_seconds } => {
                 return write!(f, "too many failed logins; the next one may come in {wait_seconds} s");
             }
+            Self::Scram(error) => return error.fmt(f),
             Self::NoUserName => "no user name, and allow_anonymous is false",
-            Self::NoPasswordFile => "no password_file is configured, and allow_anonymous is false",
+            Self::NoPasswordFile => "nothing to check a password against: no password_file, and no allow_anonymous or a scram_file",
             Self::UnknownUser => "unknown user",
             Self::NoPassword => "no password, or an empty one",
             Self::WrongPassword => "wrong password",
@@ -165,7 +172,7 @@ impl Authenticator {
             };
         };
         let Some(passwords) = &realm.passwords else {
-            return if realm.allow_anonymous {
+            return if realm.takes_any_user() {
                 Ok(Authenticated { user: Some(user.into()) })
             } else {
                 refuse(RefusalCause::NoPasswordFile)

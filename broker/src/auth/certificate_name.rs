@@ -31,6 +31,9 @@ pub enum NameError {
     /// The subject has no common name.
     #[error("a client certificate without a common name")]
     NoCommonName,
+    /// The subject is empty: an empty user name would be that of all such certificates, and of nobody.
+    #[error("a client certificate without a subject")]
+    NoSubject,
     /// A NUL would end the name for other programs: `admin\0.example` must not be `admin`.
     #[error("a client certificate with a NUL in its common name")]
     Nul,
@@ -121,11 +124,14 @@ fn common_name(certificate: &CertificateDer<'_>) -> Result<String, NameError> {
 /// The subject as `openssl x509 -subject -nameopt RFC2253` prints it: ASCII, the last part first.
 ///
 /// # Errors
-/// [`NameError::Unreadable`].
+/// [`NameError::Unreadable`], or [`NameError::NoSubject`].
 fn subject(certificate: &CertificateDer<'_>) -> Result<String, NameError> {
     let (_, parsed) = X509Certificate::from_der(certificate).map_err(|_| NameError::Unreadable)?;
     let mut text = String::new();
-    let parts = parsed.subject().iter_rdn().collect::<Vec<_>>();
+    let parts = parsed.subject().iter_rdn().filter(|part| part.iter().next().is_some()).collect::<Vec<_>>();
+    if parts.is_empty() {
+        return Err(NameError::NoSubject);
+    }
     for (index, part) in parts.iter().rev().enumerate() {
         let attributes = part.iter().collect::<Vec<_>>();
         for (position, attribute) in attributes.iter().rev().enumerate() {
@@ -256,6 +262,13 @@ mod tests {
         let none = certificate(&[(DnType::OrganizationName, text("o"))]);
         assert_eq!(common_name(&none), Err(NameError::NoCommonName));
         assert_eq!(common_name(&CertificateDer::from(vec![1, 2, 3])), Err(NameError::Unreadable));
+    }
+
+    #[test]
+    fn an_empty_subject_is_no_name() {
+        let empty = certificate(&[]);
+        assert_eq!(IdentitySource::Subject.user(&empty), Some(Err(NameError::NoSubject)));
+        assert_eq!(IdentitySource::CommonName.user(&empty), Some(Err(NameError::NoCommonName)));
     }
 
     #[test]

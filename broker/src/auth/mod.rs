@@ -1,4 +1,4 @@
-//! Who may connect and who may do what: password file, ACL file, and the decisions on them.
+//! Who may connect and who may do what: password file, SCRAM file, ACL file, and the decisions on them.
 //!
 //! Everything here is immutable once loaded. [`AccessHandle`] holds the current snapshot; a reload swaps the whole and
 //! bumps the epoch by which match caches notice. Nothing here talks to a client: [`Refusal`] and [`Decision`] say what to
@@ -13,6 +13,7 @@ pub mod hash;
 pub mod password_edit;
 pub mod password_file;
 mod realm;
+pub mod scram;
 mod verified;
 
 use std::{
@@ -29,11 +30,12 @@ use gaugeline_protocol::{ClientId, TopicFilter};
 pub(crate) use self::realm::Slot;
 pub use self::{
     acl::{AccessKind, Acl, AclOptions, Decision},
-    authenticator::{Authenticated, Authenticator, AuthenticatorLimits, Refusal, RefusalCause},
+    authenticator::{Authenticated, Authenticator, AuthenticatorLimits, Refusal, RefusalCause, ScramLogin},
     certificate_name::{IdentitySource, NameError},
     client_id_rule::ClientIdRule,
     password_file::PasswordFile,
-    realm::{Realm, RealmConfig, RealmId},
+    realm::{Login, Realm, RealmConfig, RealmId},
+    scram::ScramFile,
 };
 use crate::file_error::FileError;
 
@@ -84,15 +86,17 @@ impl Access {
     /// The first mistake in the files.
     pub(crate) fn load_slots(slots: &[Slot]) -> Result<Self, FileError> {
         let load = |slot: &Slot| match slot {
-            Slot::Used(config) => Realm::load(config),
+            Slot::Used { rules, has_certified_users } => {
+                Ok(Realm { has_certified_users: *has_certified_users, ..Realm::load(rules)? })
+            }
             Slot::Closed(name) => Ok(Realm { name: name.clone(), ..Realm::closed() }),
         };
         Ok(Self::new(slots.iter().map(load).collect::<Result<_, _>>()?))
     }
 
-    /// How many users all password files have.
+    /// How many users all password files and SCRAM files have.
     pub fn users(&self) -> usize {
-        self.realms.iter().filter_map(|realm| realm.passwords.as_ref()).map(PasswordFile::len).sum()
+        self.realms.iter().map(Realm::users).sum()
     }
 
     /// The rules of a realm.

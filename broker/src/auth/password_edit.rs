@@ -8,6 +8,7 @@ use std::{
     fmt,
     fs::{self, File, OpenOptions, Permissions},
     io::{self, Write as _},
+    num::NonZeroU32,
     os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
 };
@@ -17,6 +18,7 @@ use zeroize::Zeroizing;
 use super::{
     hash::{HashError, Hashing, PasswordHash},
     password_file::{PasswordFile, USER_BYTES_MAX, WHITE_SPACE, split_record},
+    scram::{SCRAM_USER_BYTES_MAX, ScramCredential, ScramFile},
 };
 use crate::file_error::FileError;
 
@@ -39,6 +41,9 @@ pub enum EditError {
     /// The password would only count up to here.
     #[error("the password contains a NUL byte, and everything after it would be ignored")]
     NulInPassword,
+    /// SCRAM: see [`ScramCredential::is_preparable`].
+    #[error("a password for SCRAM must be printable ASCII: clients do not agree about other characters")]
+    NotPreparable,
     /// Nothing to delete or update.
     #[error("{}: has no user `{user}`", .path.display())]
     UnknownUser {
@@ -82,6 +87,7 @@ pub struct PasswordEditor {
     content: Zeroizing<Vec<u8>>,
     /// Mode and owner of the file that is replaced; `None` for a new file.
     replaces: Option<Replaced>,
+    is_scram: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -97,7 +103,7 @@ impl PasswordEditor {
         if fs::symlink_metadata(path).is_ok() {
             return Err(EditError::Exists(path.into()));
         }
-        Ok(Self { path: path.into(), content: Zeroizing::default(), replaces: None })
+        Ok(Self { path: path.into(), content: Zeroizing::default(), replaces: None, is_scram: false })
     }
 
     /// Reads a file. A symbolic link is followed, and what it leads to is what will be replaced.
@@ -110,7 +116,17 @@ impl PasswordEditor {
         }
         let content = Zeroizing::new(fs::read(&actual).map_err(unreadable)?);
         let replaces = Replaced { mode: found.mode() & 0o7777, owner: found.uid(), group: found.gid() };
-        Ok(Self { path: actual, content, replaces: Some(replaces) })
+        Ok(Self { path: actual, content, replaces: Some(replaces), is_scram: false })
+    }
+
+    /// The same file, as one of SCRAM users.
+    ///
+    /// # Errors
+    /// The first mistake in it, before anybody types a password.
+    pub fn into_scram(mut self) -> Result<Self, EditError> {
+        self.is_scram = true;
+        self.check()?;
+        Ok(self)
     }
 
     /// Gives a user a new password: in the user's line, or in a new line at the end.
@@ -123,11 +139,40 @@ impl PasswordEditor {
             return Err(EditError::NulInPassword);
         }
         let line = new_line(user, password, hashing)?;
+        self.set_line(user, &line)
+    }
+
+    /// As [`Self::set`], in a SCRAM file.
+    ///
+    /// # Errors
+    /// As there; and names and passwords that SCRAM does not carry the same in every client.
+    pub fn set_scram(
+        &mut self,
+        user: &str,
+        password: &[u8],
+        iterations: NonZeroU32,
+    ) -> Result<SetOutcome, EditError> {
+        check_user(user)?;
+        if user.len() > SCRAM_USER_BYTES_MAX {
+            return Err(EditError::UserName("is longer than 255 bytes"));
+        }
+        if password.is_empty() {
+            return Err(EditError::EmptyPassword);
+        }
+        if !ScramCredential::is_preparable(password) {
+            return Err(EditError::NotPreparable);
+        }
+        let entry = ScramCredential::create(password, iterations).map_err(EditError::Random)?;
+        self.set_line(user, &format!("{user}:{entry}"))
+    }
+
+    /// Puts the line in the user's place, or at the end.
+    fn set_line(&mut self, user: &str, line: &str) -> Result<SetOutcome, EditError> {
         let mut outcome = SetOutcome::Added;
         self.rewrite(|_, old| match old.user() {
             Some(found) if found == user && outcome == SetOutcome::Added => {
                 outcome = SetOutcome::Updated;
-                Ok(Line::Replaced(line.clone()))
+                Ok(Line::Replaced(line.to_owned()))
             }
             _ => Ok(Line::Kept),
         })?;
@@ -207,8 +252,17 @@ impl PasswordEditor {
     /// owner where the system allows it; a new file is readable by its owner only. Refuses to write what the broker would
     /// not load.
     pub fn save(&self) -> Result<(), EditError> {
-        PasswordFile::parse(&self.path, &self.content)?;
+        self.check()?;
         self.write().map_err(|error| EditError::Write { path: self.path.clone(), error })
+    }
+
+    /// That the broker would take the file.
+    fn check(&self) -> Result<(), FileError> {
+        if self.is_scram {
+            ScramFile::parse(&self.path, &self.content).map(drop)
+        } else {
+            PasswordFile::parse(&self.path, &self.content).map(drop)
+        }
     }
 
     fn write(&self) -> io::Result<()> {

@@ -24,7 +24,7 @@ pub const USER_BYTES_MAX: usize = 65_535;
 pub(super) const WHITE_SPACE: [char; 6] = [' ', '\t', '\n', '\x0b', '\x0c', '\r'];
 
 /// The permission bit for everybody who is neither owner nor in the group.
-const MODE_READ_BY_OTHERS: u32 = 0o004;
+pub(super) const MODE_READ_BY_OTHERS: u32 = 0o004;
 
 /// The users of one password file.
 #[derive(Debug, Default)]

@@ -8,7 +8,7 @@ use std::{path::PathBuf, sync::Arc};
 use gaugeline_protocol::TopicFilter;
 
 use super::{
-    Acl, AclOptions, Decision, Identity, PasswordFile,
+    Acl, AclOptions, Decision, Identity, PasswordFile, ScramFile,
     acl::{self, AccessKind},
 };
 use crate::{config::ClientIds, file_error::FileError};
@@ -41,6 +41,8 @@ pub struct RealmConfig {
     pub name: Option<Arc<str>>,
     /// Users and password hashes in mosquitto's format. `None`: only anonymous clients, if they are allowed.
     pub password_file: Option<PathBuf>,
+    /// Users who log in with SCRAM-SHA-256. `None`: nobody does.
+    pub scram_file: Option<PathBuf>,
     /// Who may read and write what, in mosquitto's format. `None`: everybody who may connect may do everything.
     pub acl_file: Option<PathBuf>,
     /// How the ACL file is read and evaluated. Default: as by mosquitto.
@@ -51,10 +53,24 @@ pub struct RealmConfig {
     pub client_ids: ClientIds,
 }
 
+/// How a client has shown who it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Login {
+    /// With a password, or not at all.
+    #[default]
+    Password,
+    /// With SCRAM.
+    Scram,
+}
+
 /// One set of rules in its place, or the name of one that is gone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Slot {
-    Used(RealmConfig),
+    Used {
+        rules: RealmConfig,
+        /// See [`Realm::has_certified_users`].
+        has_certified_users: bool,
+    },
     Closed(Option<Arc<str>>),
 }
 
@@ -65,12 +81,16 @@ pub struct Realm {
     pub name: Option<Arc<str>>,
     /// `None`: no password file is configured.
     pub passwords: Option<PasswordFile>,
+    /// `None`: no SCRAM file is configured.
+    pub scram: Option<ScramFile>,
     /// `None`: no ACL file is configured, so everything is allowed except what no client may do.
     pub acl: Option<Acl>,
     /// Whether a client without a user name may connect; without a password file, whether any client may.
     pub allow_anonymous: bool,
     /// Which client identifiers are taken.
     pub client_ids: ClientIds,
+    /// Whether a listener takes user names from certificates: these need not be in the password file.
+    pub has_certified_users: bool,
 }
 
 impl Realm {
@@ -83,15 +103,22 @@ impl Realm {
         Ok(Self {
             name: config.name.clone(),
             passwords: config.password_file.as_deref().map(PasswordFile::load).transpose()?,
+            scram: config.scram_file.as_deref().map(ScramFile::load).transpose()?,
             acl: acl.transpose()?,
             allow_anonymous: config.allow_anonymous,
             client_ids: config.client_ids.clone(),
+            has_certified_users: false,
         })
     }
 
     /// A realm that lets nobody in and allows nothing.
     pub(super) fn closed() -> Self {
         Self { acl: Some(Acl::default()), ..Self::default() }
+    }
+
+    /// Whether the password file has the user.
+    pub fn has_user(&self, user: &str) -> bool {
+        self.passwords.as_ref().is_some_and(|passwords| passwords.find(user).is_some())
     }
 
     /// Whether a client may publish to or receive from a topic.
@@ -108,16 +135,32 @@ impl Realm {
         self.acl.as_ref().is_none_or(|acl| acl.decide_subscribe(user, client_id, filter).allowed)
     }
 
+    /// How many users can log in; who is in both files counts twice.
+    pub fn users(&self) -> usize {
+        self.passwords.as_ref().map_or(0, PasswordFile::len) + self.scram.as_ref().map_or(0, ScramFile::len)
+    }
+
+    /// Whether a user name without anything to check it against is taken. Not beside a SCRAM file: the name could be
+    /// that of one of its users.
+    pub fn takes_any_user(&self) -> bool {
+        self.allow_anonymous && self.passwords.is_none() && self.scram.is_none()
+    }
+
     /// Whether someone who came in as `user` under the rules `before` would come in now, as far as can be told without
     /// the password: the user is still there, with the same hash; or there is no user, and that is still allowed.
-    pub fn still_admits(&self, user: Option<&str>, before: &Self) -> bool {
+    pub fn still_admits(&self, user: Option<&str>, login: Login, before: &Self) -> bool {
         let Some(user) = user else { return self.allow_anonymous };
+        if login == Login::Scram {
+            let entry = |realm: &Self| realm.scram.as_ref()?.find(user).map(|(_, entry)| entry.clone());
+            return entry(self).is_some_and(|now| Some(now) == entry(before));
+        }
         let hash =
             |realm: &Self| realm.passwords.as_ref().map(|file| file.find(user).map(|(_, hash)| hash.clone()));
         match (hash(self), hash(before)) {
-            (None, _) => self.allow_anonymous,
+            (None, _) => self.takes_any_user(),
             (Some(now), Some(then)) => now.is_some() && now == then,
-            (Some(now), None) => now.is_some(),
+            // Nobody proved the name then.
+            (Some(_), None) => false,
         }
     }
 }
@@ -126,6 +169,23 @@ impl Realm {
 mod tests {
     use super::*;
     use crate::auth::Access;
+
+    #[test]
+    fn a_name_that_nobody_proved_does_not_outlive_the_arrival_of_a_password_file() {
+        use crate::auth::hash::{Hashing, PasswordHash, SaltLength};
+        let hash =
+            PasswordHash::create(b"x", Hashing::Pbkdf2(std::num::NonZero::<u32>::MIN, SaltLength::Twelve))
+                .unwrap();
+        let text = format!("alice:{hash}\n");
+        let file = PasswordFile::parse(std::path::Path::new("passwd"), text).unwrap();
+        let open = Realm { allow_anonymous: true, ..Realm::default() };
+        let closed = Realm { passwords: Some(file), ..Realm::default() };
+        assert!(!closed.still_admits(Some("alice"), Login::Password, &open));
+        assert!(
+            closed.still_admits(Some("alice"), Login::Password, &closed)
+                && open.still_admits(Some("alice"), Login::Password, &open)
+        );
+    }
 
     #[test]
     fn a_realm_that_is_not_there_allows_nothing() {

@@ -198,7 +198,8 @@ impl Config {
 
     /// Every file and directory whose change is a reason to read the configuration again, and all that it names.
     pub fn watched(&self) -> Vec<PathBuf> {
-        let rules = self.realms.iter().flat_map(|realm| [&realm.password_file, &realm.acl_file]);
+        let rules =
+            self.realms.iter().flat_map(|realm| [&realm.password_file, &realm.scram_file, &realm.acl_file]);
         let tls = self.listeners.iter().filter_map(|listener| listener.tls.as_ref());
         let own = self.files.iter().chain(&self.admin_token_file);
         let all = own.chain(rules.flatten()).cloned();

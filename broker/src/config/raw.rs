@@ -31,6 +31,7 @@ use super::{
 #[serde(deny_unknown_fields)]
 struct RawConfig {
     password_file: Option<Spanned<PathBuf>>,
+    scram_file: Option<Spanned<PathBuf>>,
     acl_file: Option<Spanned<PathBuf>>,
     acl_refuse_futile_subscribe: Option<bool>,
     #[serde(default)]
@@ -95,6 +96,7 @@ const SYNC_INTERVAL_DEFAULT_MILLISECONDS: u64 = 1000;
 struct RawListener {
     bind: Spanned<String>,
     password_file: Option<Spanned<PathBuf>>,
+    scram_file: Option<Spanned<PathBuf>>,
     acl_file: Option<Spanned<PathBuf>>,
     allow_anonymous: Option<bool>,
     #[serde(default)]
@@ -219,6 +221,7 @@ pub(super) fn parse(source: &Source<'_>) -> Result<Config, ConfigError> {
     let mut realms = vec![RealmConfig {
         name: None,
         password_file: source.optional_file(raw.password_file.as_ref())?,
+        scram_file: source.optional_file(raw.scram_file.as_ref())?,
         acl_file: source.optional_file(raw.acl_file.as_ref())?,
         acl_options: AclOptions {
             // A subscription that stays silent is a mistake that nobody sees. mosquitto grants it.
@@ -346,9 +349,11 @@ fn build_realm(
     realms: &mut Vec<RealmConfig>,
 ) -> Result<RealmId, ConfigError> {
     let password_file = source.optional_file(listener.password_file.as_ref())?;
+    let scram_file = source.optional_file(listener.scram_file.as_ref())?;
     let acl_file = source.optional_file(listener.acl_file.as_ref())?;
     let client_ids = listener.client_ids();
     if password_file.is_none()
+        && scram_file.is_none()
         && acl_file.is_none()
         && listener.allow_anonymous.is_none()
         && client_ids.is_empty()
@@ -359,6 +364,7 @@ fn build_realm(
     realms.push(RealmConfig {
         name: Some(listener.bind.get_ref().as_str().into()),
         password_file: password_file.or(shared.password_file),
+        scram_file: scram_file.or(shared.scram_file),
         acl_file: acl_file.or(shared.acl_file),
         acl_options: shared.acl_options,
         allow_anonymous: listener.allow_anonymous.unwrap_or(shared.allow_anonymous),

@@ -101,6 +101,23 @@ fn what_goes_beyond_mosquitto_can_be_switched() {
 }
 
 #[test]
+fn a_scram_file_is_named_for_all_or_for_a_listener_and_watched() {
+    let directory = directory();
+    fs::write(directory.path().join("scram"), "").unwrap();
+    let scram = directory.path().join("scram");
+    let text = format!("scram_file = \"scram\"\n{PLAIN}");
+    let config = load(&directory, &text).unwrap();
+    assert_eq!(config.realms, [RealmConfig { scram_file: Some(scram.clone()), ..realm_default() }]);
+    assert!(config.watched().contains(&scram));
+    let config = load(&directory, &format!("{PLAIN}\nscram_file = \"scram\"")).unwrap();
+    assert_eq!((config.realms.len(), config.listeners[0].realm), (2, RealmId::from_index(1)));
+    assert_eq!((&config.realms[0].scram_file, &config.realms[1].scram_file), (&None, &Some(scram)));
+    let written = to_toml(&config);
+    assert!(written.contains("scram_file"), "{written}");
+    assert!(error(&format!("scram_file = \"none\"\n{PLAIN}")).starts_with("broker.toml:1: "));
+}
+
+#[test]
 fn the_sample_users_and_rules_load() {
     let realm = RealmConfig {
         password_file: Some(sample("passwd")),

@@ -100,6 +100,7 @@ fn quoted(text: &str) -> String {
 
 fn write_realm(out: &mut Toml, realm: &RealmConfig) {
     out.optional_path("password_file", realm.password_file.as_deref());
+    out.optional_path("scram_file", realm.scram_file.as_deref());
     out.optional_path("acl_file", realm.acl_file.as_deref());
     out.line("allow_anonymous", realm.allow_anonymous);
     write_client_ids(out, &realm.client_ids, &ClientIds::default());
@@ -160,6 +161,7 @@ fn write_listener(out: &mut Toml, listener: &ListenerConfig, config: &Config, fi
         && let Some(realm) = config.realms.get(listener.realm.index())
     {
         out.optional_path("password_file", realm.password_file.as_deref());
+        out.optional_path("scram_file", realm.scram_file.as_deref());
         out.optional_path("acl_file", realm.acl_file.as_deref());
         out.line("allow_anonymous", realm.allow_anonymous);
         write_client_ids(out, &realm.client_ids, &first.client_ids);

@@ -27,6 +27,11 @@ impl Hub {
         let realm = self.access.load().realm_named(kept.realm.as_deref());
         let identity = Identity { realm, user: kept.user.clone(), client_id: client_id.clone(), address };
         let mailbox = self.mailbox_named(kept.session, &identity, true);
+        // How the name was shown is not kept. Where certificates are shown and no file has the user, it was one.
+        let access = self.access.load();
+        let rules = access.realm(realm);
+        let certified = kept.user.as_deref().is_some_and(|user| !rules.has_user(user));
+        mailbox.set_certified(certified && rules.has_certified_users);
         let terms = Negotiated::offline(client_id.clone(), kept.expiry_seconds, &self.settings.load().server);
         let walks = self.interrupted_walks(&kept);
         let inflight = kept.inflight.into_iter().map(|sent| (sent.packet_id, sent.delivery));

@@ -63,7 +63,8 @@ impl Connection {
             pacing,
         } = arrival;
         let epoch = hub.access.epoch();
-        let rights = Rights::of_new_session(&mailbox, session.subscriptions().len(), epoch);
+        let rights =
+            Rights::of_new_session(&mailbox, session.subscriptions().len(), session.inflight(), epoch);
         Self {
             hub,
             stream,
@@ -95,6 +96,7 @@ impl Connection {
             mount_point,
             packet_bytes_max: settings.limits.packet_bytes,
             settings,
+            reauthentication: None,
             rights,
             tally: Tally::default(),
             occupied: false,

@@ -27,6 +27,7 @@ use super::{
     listener::Entrance,
     mount_point::MountPoint,
     pacing::Pacing,
+    reauthentication::Reauthentication,
     rights::Rights,
     scratch::{READ_BYTES, Scratch},
     stream::Stream,
@@ -128,6 +129,7 @@ pub(super) struct Connection {
     /// The largest packet that the client may send: what it was told.
     pub(super) packet_bytes_max: usize,
     pub(super) settings: Followed,
+    pub(super) reauthentication: Option<Reauthentication>,
     pub(super) rights: Rights,
     pub(super) tally: Tally,
     pub(super) occupied: bool,

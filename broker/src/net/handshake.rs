@@ -9,32 +9,30 @@ use bytes::BytesMut;
 use gaugeline_protocol::{
     ReasonCode, Version, codec,
     packet::{ConnAck, ConnAckProperties, Connect},
-    session::{self, Negotiated, Session},
 };
 use tokio::{net::TcpStream, sync::watch};
 use zeroize::Zeroize as _;
 
 use super::{
+    admission::{Admitted, Applicant, admit},
     arrival::Arrival,
-    claimed_id::{self, Unclaimable},
     connection::Connection,
+    enhanced::Conversation,
     listener::Entrance,
-    mount_point::MountPoint,
-    pacing::Pacing,
+    session_start,
     stream::Stream,
     terms::ListenerTerms,
     tls::{self, LiveTls, PeerCertificate},
     websocket::{self, NotOpened},
 };
 use crate::{
-    auth::{Identity, RealmId},
+    auth::scram::METHOD,
     clock,
     config::Protocol,
     hub::Hub,
     log,
     metrics::RefusalReason,
-    router::{Delivery, FRAME_BYTES_MAX, Mailbox, RECEIVE_STAMP, RetainedWalk, Wire},
-    sessions::{Claim, Parked, Seat},
+    router::{FRAME_BYTES_MAX, RECEIVE_STAMP, Wire},
     settings::{Followed, Settings},
     storage::{Record, Ticket},
 };
@@ -47,14 +45,14 @@ const REFUSAL_TIME_MAX: Duration = Duration::from_secs(1);
 const CONNECT: u8 = 0x10;
 
 /// A connection that was not let in: what the log, the metrics and the client are told.
-struct Refused {
-    detail: String,
-    counted: RefusalReason,
-    answer: Option<(Version, ReasonCode)>,
+pub(super) struct Refused {
+    pub(super) detail: String,
+    pub(super) counted: RefusalReason,
+    pub(super) answer: Option<(Version, ReasonCode)>,
 }
 
 impl Refused {
-    fn silently(counted: RefusalReason, detail: impl Into<String>) -> Self {
+    pub(super) fn silently(counted: RefusalReason, detail: impl Into<String>) -> Self {
         Self { detail: detail.into(), counted, answer: None }
     }
 }
@@ -105,9 +103,9 @@ async fn let_in(
         Err(_) => return refuse(&hub, None, None, address, &too_slow(limit)),
     };
     let mut received = BytesMut::new();
-    let left = limit.saturating_sub(clock::now() - started);
+    let deadline = tokio::time::Instant::from_std(started + limit);
     let mut connect =
-        match tokio::time::timeout(left, read_connect(&settings, &mut stream, &mut received)).await {
+        match tokio::time::timeout_at(deadline, read_connect(&settings, &mut stream, &mut received)).await {
             Ok(Ok(connect)) => connect,
             Ok(Err(refused)) => {
                 refuse(&hub, None, None, address, &refused);
@@ -115,7 +113,12 @@ async fn let_in(
             }
             Err(_) => return refuse(&hub, None, None, address, &too_slow(limit)),
         };
-    let admitted = admit(&hub, &settings, &listener, certificate, &mut connect, address).await;
+    let client = Applicant {
+        certificate,
+        address,
+        conversation: Conversation { stream: &mut stream, received: &mut received, deadline },
+    };
+    let admitted = admit(&hub, &settings, &listener, client, &mut connect).await;
     forget_password(&mut connect);
     match admitted {
         Ok(admitted) => enter(hub, stream, received, connect, admitted, entrance, settings),
@@ -198,9 +201,10 @@ async fn secure(
         let detail = format!("TLS handshake: {error}{}", tls::hint(&error.to_string()));
         Refused::silently(RefusalReason::TlsHandshake, detail)
     };
-    let stream = tls.acceptor().accept(socket).await.map_err(|error| failed(&error))?;
+    let handshake = tls.begin();
+    let stream = handshake.acceptor().accept(socket).await.map_err(|error| failed(&error))?;
     let certificate =
-        tls.peer_certificate(stream.get_ref().1, clock::unix_time()).map_err(|error| failed(&error))?;
+        handshake.peer_certificate(stream.get_ref().1, clock::unix_time()).map_err(|error| failed(&error))?;
     Ok((Stream::Tls(Box::new(stream)), certificate))
 }
 
@@ -271,136 +275,6 @@ fn claims_v5(body: &[u8]) -> bool {
     body.starts_with(b"\0\x04MQTT\x05")
 }
 
-/// Who may come in, and on which terms.
-struct Admitted {
-    identity: Identity,
-    negotiated: Negotiated,
-    seat: Arc<Seat>,
-    /// The session that was there.
-    found: Option<Box<Parked>>,
-    mount_point: Option<MountPoint>,
-    pacing: Pacing,
-}
-
-async fn admit(
-    hub: &Hub,
-    settings: &Settings,
-    listener: &ListenerTerms,
-    certificate: Option<Arc<PeerCertificate>>,
-    connect: &mut Connect,
-    address: SocketAddr,
-) -> Result<Admitted, Refused> {
-    let (realm, version) = (listener.realm, connect.version);
-    let answered =
-        |reason, counted, detail: String| Refused { detail, counted, answer: Some((version, reason)) };
-    check_listener(listener, connect)?;
-    let rules = hub.access.snapshot();
-    let named = certificate.as_ref().and_then(|shown| listener.identity.user(shown.leaf()));
-    let names_user = named.is_some();
-    let user = match named {
-        Some(user) => Some(user.map_err(|error| {
-            answered(ReasonCode::NotAuthorized, RefusalReason::NotAuthorized, error.to_string())
-        })?),
-        None => check_password(hub, realm, connect, address).await?,
-    };
-    let ids = &rules.realm(realm).client_ids;
-    let unclaimable = |error: Unclaimable| answered(error.reason, RefusalReason::ClientId, error.detail);
-    claimed_id::settle(ids, user.as_deref(), connect).map_err(unclaimable)?;
-    let server = listener.server_settings(settings);
-    let assign = || claimed_id::assigned(ids);
-    let negotiated = session::negotiate(connect, &server, assign).map_err(|refusal| {
-        let counted = match refusal.reason {
-            ReasonCode::BadAuthenticationMethod => RefusalReason::AuthenticationMethod,
-            ReasonCode::ClientIdentifierNotValid if !connect.client_id.is_empty() => RefusalReason::KeepAlive,
-            ReasonCode::ClientIdentifierNotValid => RefusalReason::ClientId,
-            _ => RefusalReason::Will,
-        };
-        answered(refusal.reason, counted, refusal.to_string())
-    })?;
-    claimed_id::check_prefix(ids, &negotiated.client_id).map_err(unclaimable)?;
-    if !listener.client_id_rule.admits(user.as_deref(), negotiated.client_id.as_str()) {
-        let detail = format!(
-            "the client identifier `{}` does not belong to the user (client_id_must_be)",
-            negotiated.client_id.as_str()
-        );
-        return Err(answered(ReasonCode::ClientIdentifierNotValid, RefusalReason::ClientId, detail));
-    }
-    let (online, offline) = hub.registry.counts();
-    if online + offline >= settings.limits.sessions && !hub.registry.knows(&negotiated.client_id) {
-        let detail = "the limit of sessions is reached".to_owned();
-        return Err(answered(ReasonCode::QuotaExceeded, RefusalReason::ServerBusy, detail));
-    }
-    let pacing = Pacing::begin(hub, user.as_ref(), &negotiated.client_id, address)
-        .map_err(|(reason, counted, detail)| answered(reason, counted, detail))?;
-    let client_id = negotiated.client_id.clone();
-    let identity = Identity { realm, user, client_id, address };
-    let seat = Seat::of(realm, identity.user.clone())
-        .with_certificate(certificate, names_user)
-        .on_terms(Arc::clone(&listener.superseded))
-        .from_address(address, clock::wall_nanoseconds());
-    let seat = Arc::new(seat);
-    let found = match hub.registry.claim(&identity.client_id, &seat) {
-        Claim::Free => None,
-        Claim::Parked(parked) => Some(parked),
-        Claim::Occupied(session) => match session.await {
-            Ok(session) => session,
-            Err(_) => {
-                let detail = "a newer connection of the same client came in between".to_owned();
-                return Err(answered(ReasonCode::ServerUnavailable, RefusalReason::ConnectionLost, detail));
-            }
-        },
-    };
-    // The rules may have changed meanwhile: then nobody has told this connection yet.
-    if !seat.is_admitted(&hub.access.snapshot(), &rules) || !seat.is_trusted() {
-        seat.vacate(ReasonCode::NotAuthorized);
-    } else if seat.is_superseded() {
-        seat.vacate(ReasonCode::AdministrativeAction);
-    }
-    Ok(Admitted { identity, negotiated, seat, found, pacing, mount_point: listener.mount_point.clone() })
-}
-
-/// Whether the listener speaks the client's version, and its will has room behind the mount point.
-fn check_listener(listener: &ListenerTerms, connect: &mut Connect) -> Result<(), Refused> {
-    let version = connect.version;
-    if !listener.speaks(version) {
-        return Err(Refused {
-            detail: format!("the listener does not speak MQTT {version}"),
-            counted: RefusalReason::ProtocolVersion,
-            answer: Some((version, ReasonCode::UnsupportedProtocolVersion)),
-        });
-    }
-    if let (Some(mount_point), Some(will)) = (&listener.mount_point, &mut connect.will)
-        && !mount_point.mount(will)
-    {
-        return Err(Refused {
-            detail: "the topic of its will is too long behind the mount point".to_owned(),
-            counted: RefusalReason::Will,
-            answer: Some((version, ReasonCode::TopicNameInvalid)),
-        });
-    }
-    Ok(())
-}
-
-/// The user, by name and password; `None` for an anonymous client.
-async fn check_password(
-    hub: &Hub,
-    realm: RealmId,
-    connect: &Connect,
-    address: SocketAddr,
-) -> Result<Option<Arc<str>>, Refused> {
-    let (user, password) = (connect.user_name.as_deref(), connect.password.as_deref());
-    let checked = hub.authenticator.authenticate(realm, user, password, address.ip()).await;
-    let authenticated = checked.map_err(|refusal| {
-        let counted = match refusal.reason() {
-            ReasonCode::ServerBusy => RefusalReason::ServerBusy,
-            ReasonCode::ConnectionRateExceeded => RefusalReason::LoginBackoff,
-            _ => RefusalReason::NotAuthorized,
-        };
-        Refused { detail: refusal.to_string(), counted, answer: Some((connect.version, refusal.reason())) }
-    })?;
-    Ok(authenticated.user)
-}
-
 /// Starts the connection's task.
 fn enter(
     hub: Arc<Hub>,
@@ -411,14 +285,19 @@ fn enter(
     entrance: Entrance,
     settings: Followed,
 ) {
-    let Admitted { identity, negotiated, seat, found, pacing, mount_point } = admitted;
+    let Admitted { identity, negotiated, seat, found, pacing, mount_point, last_word } = admitted;
     let limits_packets = (negotiated.outgoing_packet_bytes_max as usize) < FRAME_BYTES_MAX;
     // Frames are the same for everybody; who sees other topics gets its own.
     let wire = Wire::of(negotiated.version, limits_packets || mount_point.is_some());
-    let Started { mut session, mailbox, walks, present } = start_session(&hub, &identity, negotiated, found);
+    let session_start::Started { mut session, mailbox, walks, present } =
+        session_start::start_session(&hub, &identity, &seat, negotiated, found);
     let expiry_asked = connect.properties.session_expiry_seconds;
     let mut out = BytesMut::new();
-    let connack = session.negotiated().connack(&settings.server, expiry_asked, present);
+    let mut connack = session.negotiated().connack(&settings.server, expiry_asked, present);
+    if let Some(last_word) = last_word {
+        connack.properties.authentication_method = Some(METHOD.to_owned());
+        connack.properties.authentication_data = Some(last_word);
+    }
     if let Err(error) = connack.encode(session.version(), &mut out) {
         tracing::error!(client = identity.client_id.as_str(), "no CONNACK was sent: {error}");
     }
@@ -463,36 +342,4 @@ fn enter(
         pacing,
     };
     tokio::spawn(Connection::new(hub, arrival).run());
-}
-
-/// A session on its way to a connection.
-struct Started {
-    session: Session<Delivery>,
-    mailbox: Arc<Mailbox>,
-    walks: Vec<RetainedWalk>,
-    /// It was there before.
-    present: bool,
-}
-
-/// The session that was there, if the client may and wants to go on with it, or a new one.
-fn start_session(
-    hub: &Hub,
-    identity: &Identity,
-    negotiated: Negotiated,
-    found: Option<Box<Parked>>,
-) -> Started {
-    let now = clock::now();
-    match found {
-        // Another user must not get what was meant for this one.
-        Some(old) if !negotiated.clean_start && old.mailbox.identity().user == identity.user => {
-            let Parked { mut session, mailbox, walks, .. } = *old;
-            session.resume(negotiated, now);
-            hub.move_in(&mailbox, identity);
-            return Started { session, mailbox, walks, present: true };
-        }
-        Some(old) => hub.end_session(*old, now),
-        None => {}
-    }
-    let mailbox = hub.mailbox(identity, negotiated.is_persistent());
-    Started { session: Session::new(negotiated, now), mailbox, walks: Vec::new(), present: false }
 }

@@ -69,6 +69,12 @@ impl Connection {
         while let Some(frame) = codec::frame(bytes.get(used..).unwrap_or_default(), self.packet_bytes_max)? {
             used += frame.len;
             let packet = packet::decode(self.session.version(), &frame, &self.settings.packets)?;
+            if let packet::Packet::Auth(auth) = &packet
+                && self.has_method()
+            {
+                self.reauthenticate(auth)?;
+                continue;
+            }
             match self.session.handle_packet(packet, &mut self.out)? {
                 Event::Handled => {}
                 Event::Settled(message) => {

@@ -1,11 +1,13 @@
 //! Sockets: listeners, TLS, WebSocket, the handshake of a connection, and the connection itself, which is one task with one
 //! hand-written poll.
 
+mod admission;
 mod arrival;
 mod bind;
 mod claimed_id;
 mod connection;
 mod ending;
+mod enhanced;
 mod gate;
 mod handshake;
 mod incoming;
@@ -14,8 +16,10 @@ mod listeners;
 mod mount_point;
 mod outgoing;
 mod pacing;
+mod reauthentication;
 mod rights;
 mod scratch;
+mod session_start;
 mod stream;
 mod terms;
 pub mod tls;

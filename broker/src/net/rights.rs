@@ -1,7 +1,7 @@
 //! What waits for a client whose rights have changed is looked at again: what it may no longer read is not sent.
 //!
 //! Who gets a message is decided when it is published. A change of rights concerns what was published before and waits:
-//! what the connection holds, what is in the mailbox, and what publishers that decided just before the change are still
+//! what the connection holds and would send again, what is in the mailbox, and what publishers that decided just before the change are still
 //! about to leave there.
 
 use std::time::{Duration, Instant};
@@ -34,8 +34,13 @@ impl Rights {
     }
 
     /// The epoch to begin with: a new session has nothing from before.
-    pub(super) fn of_new_session(mailbox: &Mailbox, subscriptions: usize, epoch: u64) -> Self {
-        Self::since((subscriptions == 0 && mailbox.waiting().0 == 0).then_some(epoch))
+    pub(super) fn of_new_session(
+        mailbox: &Mailbox,
+        subscriptions: usize,
+        inflight: usize,
+        epoch: u64,
+    ) -> Self {
+        Self::since((subscriptions == 0 && inflight == 0 && mailbox.waiting().0 == 0).then_some(epoch))
     }
 }
 
@@ -64,7 +69,12 @@ impl Connection {
         let mut dropped = Vec::new();
         let keeps = |topic: &str| access.decide(identity, AccessKind::Read, topic).allowed;
         self.backlog.retain_topics(keeps, &mut dropped);
+        // What is sent already is not taken back, but it does not come again either.
+        let withdrawn = self.session.withdraw(|delivery| keeps(delivery.message.topic()));
         drop(access);
+        for delivery in withdrawn {
+            self.give_up(&delivery, DropReason::AclRead);
+        }
         for gone in dropped {
             match gone {
                 Dropped::Frames { topic, count } => {

@@ -8,7 +8,7 @@
 mod candidate;
 mod journal;
 mod next_start;
-mod realms;
+pub(crate) mod realms;
 
 use std::{sync::Arc, time::Duration};
 

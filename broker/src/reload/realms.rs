@@ -1,36 +1,49 @@
 //! Keeps each set of rules in its place, however the configuration orders them.
 //!
 //! Connections and sessions name their rules by the place. A place must therefore never come to hold other rules: one whose
-//! rules are gone stays, closed.
+//! rules are gone stays, closed. So is one that no listener uses: nobody can come in under its rules, and what sessions from
+//! before left there must not fall under rules that nobody wrote for them.
 
 use crate::{
-    auth::{Access, RealmId, Slot},
+    auth::{Access, IdentitySource, RealmConfig, RealmId, Slot},
     config::Config,
 };
 
 /// The rules of a configuration in the places that they have in `held`, new ones behind them; the listeners of the
 /// configuration are told the places.
-pub(super) fn settle(config: &mut Config, held: &Access) -> Vec<Slot> {
+pub(crate) fn settle(config: &mut Config, held: &Access) -> Vec<Slot> {
     let mut places = vec![None; config.realms.len()];
+    let slot = |at: usize, rules: &RealmConfig| slot_of(config, RealmId::from_index(at), rules);
     let mut slots = Vec::with_capacity(held.realms().len().max(config.realms.len()));
     for (at, old) in held.realms().iter().enumerate() {
-        let mut named = config.realms.iter().zip(&mut places);
-        match named.find(|(new, place)| place.is_none() && new.name == old.name) {
-            Some((new, place)) => {
+        let mut named = config.realms.iter().zip(&mut places).enumerate();
+        match named.find(|(_, (new, place))| place.is_none() && new.name == old.name) {
+            Some((index, (new, place))) => {
                 *place = Some(RealmId::from_index(at));
-                slots.push(Slot::Used(new.clone()));
+                slots.push(slot(index, new));
             }
             None => slots.push(Slot::Closed(old.name.clone())),
         }
     }
-    for (new, place) in config.realms.iter().zip(&mut places).filter(|(_, place)| place.is_none()) {
-        *place = Some(RealmId::from_index(slots.len()));
-        slots.push(Slot::Used(new.clone()));
+    for (index, (new, place)) in config.realms.iter().zip(&mut places).enumerate() {
+        if place.is_none() {
+            *place = Some(RealmId::from_index(slots.len()));
+            slots.push(slot(index, new));
+        }
     }
     for listener in &mut config.listeners {
         listener.realm = places.get(listener.realm.index()).copied().flatten().unwrap_or(RealmId::NONE);
     }
     slots
+}
+
+fn slot_of(config: &Config, realm: RealmId, rules: &RealmConfig) -> Slot {
+    let mut users = config.listeners.iter().filter(|listener| listener.realm == realm).peekable();
+    if users.peek().is_none() {
+        return Slot::Closed(rules.name.clone());
+    }
+    let has_certified_users = users.any(|listener| listener.identity != IdentitySource::Password);
+    Slot::Used { rules: rules.clone(), has_certified_users }
 }
 
 #[cfg(test)]
@@ -72,12 +85,40 @@ mod tests {
             let mut config = config(wanted);
             let slots = settle(&mut config, &Access::new(realms.collect()));
             let slots = slots.iter().map(|slot| match slot {
-                Slot::Used(realm) => format!("+{}", realm.name.as_deref().unwrap_or_default()),
+                Slot::Used { rules, .. } => format!("+{}", rules.name.as_deref().unwrap_or_default()),
                 Slot::Closed(name) => format!("-{}", name.as_deref().unwrap_or_default()),
             });
             assert_eq!(slots.collect::<Vec<_>>(), expected, "{held:?} {wanted:?}");
             let found = config.listeners.iter().map(|listener| listener.realm.index()).collect::<Vec<_>>();
             assert_eq!(found, places, "{held:?} {wanted:?}");
         }
+    }
+
+    #[test]
+    fn rules_that_no_listener_uses_are_closed() {
+        let mut config = config(&["", "a"]);
+        config.listeners.remove(0);
+        for held in [Access::new(Vec::new()), Access::default()] {
+            let slots = settle(&mut config.clone(), &held);
+            assert!(matches!(slots.as_slice(), [Slot::Closed(None), Slot::Used { .. }]), "{slots:?}");
+        }
+        config.listeners.clear();
+        let access = Access::load_slots(&settle(&mut config, &Access::new(Vec::new()))).unwrap();
+        let identity = crate::auth::Identity {
+            realm: RealmId::FIRST,
+            user: None,
+            client_id: gaugeline_protocol::ClientId::new("c").unwrap(),
+            address: ([127, 0, 0, 1], 1).into(),
+        };
+        assert!(!access.decide(&identity, crate::auth::AccessKind::Write, "will").allowed);
+    }
+
+    #[test]
+    fn rules_know_whether_certificates_name_users() {
+        let mut config = config(&["", "a"]);
+        config.listeners[1].identity = IdentitySource::CommonName;
+        let access = Access::load_slots(&settle(&mut config, &Access::new(Vec::new()))).unwrap();
+        let certified = access.realms().iter().map(|realm| realm.has_certified_users).collect::<Vec<_>>();
+        assert_eq!(certified, [false, true]);
     }
 }

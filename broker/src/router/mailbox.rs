@@ -11,7 +11,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicU8, Ordering},
+        atomic::{AtomicBool, AtomicU8, Ordering},
     },
     task::Waker,
 };
@@ -40,6 +40,7 @@ pub struct Pushed {
 pub struct Mailbox {
     id: MailboxId,
     identity: ArcSwap<Identity>,
+    certified: AtomicBool,
     options: MailboxOptions,
     limits: Arc<LiveLimits>,
     total: Arc<QueueTotal>,
@@ -74,6 +75,7 @@ impl Mailbox {
         Self {
             id,
             identity: ArcSwap::from_pointee(identity),
+            certified: AtomicBool::new(false),
             options,
             limits,
             total,
@@ -95,6 +97,16 @@ impl Mailbox {
     /// The client has come again, perhaps from elsewhere.
     pub fn set_identity(&self, identity: Identity) {
         self.identity.store(Arc::new(identity));
+    }
+
+    /// Whether the user name of its last client came from a certificate.
+    pub fn is_certified(&self) -> bool {
+        self.certified.load(Ordering::Relaxed)
+    }
+
+    /// The client's user name came from a certificate, or did not.
+    pub fn set_certified(&self, certified: bool) {
+        self.certified.store(certified, Ordering::Relaxed);
     }
 
     /// Whether messages above QoS 0 must outlive the connection.

@@ -2,10 +2,12 @@
 
 mod absentees;
 mod expiry;
+mod owner;
 mod registry;
 mod seat;
 
 pub use absentees::{Absence, Absentees};
 pub use expiry::Expiry;
+pub use owner::Owner;
 pub use registry::{Claim, DueWill, Found, OnlineClient, Parked, PendingWill, Registry};
 pub use seat::Seat;

@@ -17,9 +17,9 @@ use gaugeline_protocol::{ClientId, ReasonCode, packet::Will, session::Session};
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
-use super::Seat;
+use super::{Owner, Seat};
 use crate::{
-    auth::Identity,
+    auth::{Access, Identity},
     router::{Delivery, Mailbox, RetainedWalk},
 };
 
@@ -50,6 +50,18 @@ pub struct Parked {
     pub will: Option<PendingWill>,
 }
 
+impl Parked {
+    /// Whose it is.
+    pub fn owner(&self) -> Owner {
+        let identity = self.mailbox.identity();
+        Owner {
+            realm: identity.realm,
+            user: identity.user.clone(),
+            is_certified: self.mailbox.is_certified(),
+        }
+    }
+}
+
 /// A will that waits for its delay [MQTT-3.1.3-9].
 #[derive(Debug)]
 pub struct PendingWill {
@@ -76,6 +88,22 @@ pub struct DueWill {
 enum Slot {
     Online { seat: Arc<Seat>, heir: Option<Heir> },
     Offline(Box<Parked>),
+}
+
+impl Slot {
+    /// Whether it belongs to another user, who would be let in still.
+    fn is_foreign(&self, claimant: &Seat, access: &Access) -> bool {
+        let claimant = claimant.owner();
+        let is_foreign = |owner: &Owner| owner.is_protected(access) && !owner.is_same(&claimant, access);
+        match self {
+            // The heir is in as good as the occupant, and will have the session.
+            Self::Online { seat, heir } => {
+                let seats = heir.iter().map(|heir| &heir.seat).chain([seat]);
+                seats.into_iter().any(|seat| seat.is_trusted() && is_foreign(&seat.owner()))
+            }
+            Self::Offline(parked) => is_foreign(&parked.owner()),
+        }
+    }
 }
 
 /// A newer connection of the same client, which waits for the session.
@@ -130,6 +158,8 @@ pub enum Claim {
     /// Another connection, which has been told to end and will hand over its session, if it leaves one. An error
     /// means that a still newer connection has come in between.
     Occupied(oneshot::Receiver<Option<Box<Parked>>>),
+    /// The session of another user, who would be let in still: nothing was touched.
+    Foreign,
 }
 
 impl Default for Registry {
@@ -144,8 +174,9 @@ impl Default for Registry {
 }
 
 impl Registry {
-    /// A connection takes the place of its client identifier; an older one is told to end [MQTT-3.1.4-3].
-    pub fn claim(&self, client_id: &ClientId, seat: &Arc<Seat>) -> Claim {
+    /// A connection takes the place of its client identifier; an older one is told to end [MQTT-3.1.4-3]. `access`: the
+    /// rules of now, which say whose place must not be taken by others.
+    pub fn claim(&self, client_id: &ClientId, seat: &Arc<Seat>, access: &Access) -> Claim {
         let mut shard = self.shard(client_id).lock();
         let online = || Slot::Online { seat: Arc::clone(seat), heir: None };
         let Some(slot) = shard.get_mut(client_id) else {
@@ -153,6 +184,9 @@ impl Registry {
             self.online.fetch_add(1, Ordering::Relaxed);
             return Claim::Free;
         };
+        if slot.is_foreign(seat, access) {
+            return Claim::Foreign;
+        }
         match slot {
             Slot::Online { seat: occupant, heir } => {
                 let (session, receiver) = oneshot::channel();

@@ -12,8 +12,9 @@ use std::{
 use gaugeline_protocol::ReasonCode;
 use parking_lot::Mutex;
 
+use super::Owner;
 use crate::{
-    auth::{Access, RealmId},
+    auth::{Access, Login, RealmId},
     net::tls::PeerCertificate,
 };
 
@@ -24,6 +25,8 @@ pub struct Seat {
     realm: RealmId,
     /// Whose connection it is; `None` for an anonymous client.
     user: Option<Arc<str>>,
+    /// How the client has shown who it is.
+    login: Login,
     /// The certificate that the client has shown.
     certificate: Option<Arc<PeerCertificate>>,
     /// The user name comes from it: then the password file does not matter.
@@ -56,6 +59,17 @@ impl Seat {
         Self { arrival: Some((address, at_nanoseconds)), ..self }
     }
 
+    /// The same, of a client that has shown in this way who it is.
+    #[must_use]
+    pub fn by_login(self, login: Login) -> Self {
+        Self { login, ..self }
+    }
+
+    /// How the client has shown who it is.
+    pub fn login(&self) -> Login {
+        self.login
+    }
+
     /// Where the client connects from, and since when, in nanoseconds since 1970.
     pub fn arrival(&self) -> Option<(SocketAddr, u64)> {
         self.arrival
@@ -76,7 +90,7 @@ impl Seat {
     /// told without its password.
     pub fn is_admitted(&self, now: &Access, before: &Access) -> bool {
         let (now, before) = (now.realm(self.realm), before.realm(self.realm));
-        self.is_named_by_certificate || now.still_admits(self.user(), before)
+        self.is_named_by_certificate || now.still_admits(self.user(), self.login, before)
     }
 
     /// Whether the client's certificate, if it has shown one, is still good for the listener.
@@ -97,6 +111,11 @@ impl Seat {
     /// The connection's task introduces itself.
     pub fn occupy(&self, waker: &Waker) {
         *self.task.lock() = Some(waker.clone());
+    }
+
+    /// Whose connection it is, and how the name was shown.
+    pub fn owner(&self) -> Owner {
+        Owner { realm: self.realm, user: self.user.clone(), is_certified: self.is_named_by_certificate }
     }
 
     /// Ends the connection with this reason; the first verdict stands.

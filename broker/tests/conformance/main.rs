@@ -45,6 +45,7 @@ mod properties;
 mod quality;
 mod reload;
 mod retained;
+mod scram;
 mod sessions;
 mod shared;
 mod status_topics;

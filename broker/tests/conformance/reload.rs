@@ -14,6 +14,7 @@ scenarios! {
         anonymous_clients_are_disconnected_when_they_are_forbidden,
         a_lost_right_stops_what_waits_already,
         a_lost_right_stops_what_waits_for_the_absent,
+        a_lost_right_stops_what_would_come_again,
     }
     v5 {
         a_mistake_changes_nothing,
@@ -110,6 +111,28 @@ async fn a_lost_right_stops_what_waits_for_the_absent(version: Version) {
     for (topic, payload) in [("a", "1"), ("b", "2"), ("a", "3")] {
         publisher.publish(QoS::AtLeastOnce, message(topic, payload)).await;
     }
+    broker.directory.write("acl", "pattern readwrite a\n");
+    broker.reload().await.unwrap();
+    let mut subscriber = broker.connect(&by(kept(version, "s"), "known", "right")).await;
+    subscriber.take("1").await;
+    subscriber.take("3").await;
+    subscriber.expect_silence().await;
+    assert_eq!(broker.metrics().messages_dropped.of(DropReason::AclRead), 1);
+}
+
+async fn a_lost_right_stops_what_would_come_again(version: Version) {
+    let broker = with_users().await;
+    let mut subscriber = broker.connect(&by(kept(version, "s"), "known", "right")).await;
+    subscriber.subscribe("#", QoS::AtLeastOnce).await;
+    let mut publisher = broker.connect(&by(clean(version, "p"), "other", "right")).await;
+    for (topic, payload) in [("a", "1"), ("b", "2"), ("a", "3")] {
+        publisher.publish(QoS::AtLeastOnce, message(topic, payload)).await;
+        subscriber.expect_payload(payload).await;
+    }
+    // No longer subscribed: only what is on its way is left of the session.
+    subscriber.unsubscribe(&["#"]).await;
+    subscriber.break_off().await;
+    broker.until_online(1).await;
     broker.directory.write("acl", "pattern readwrite a\n");
     broker.reload().await.unwrap();
     let mut subscriber = broker.connect(&by(kept(version, "s"), "known", "right")).await;

@@ -1,5 +1,6 @@
 //! What outlives a connection, for how long, and what is sent again.
 
+use gaugeline_broker::metrics::RefusalReason;
 use gaugeline_protocol::{
     QoS, ReasonCode, Version,
     packet::{AckType, Connect, ConnectProperties, Disconnect, Packet, Publish},
@@ -17,6 +18,7 @@ scenarios! {
         a_message_that_was_received_is_only_released_again,
         a_message_is_routed_once_across_a_reconnect,
         another_user_does_not_get_the_session,
+        a_session_without_a_user_does_not_keep_others_out,
         a_session_goes_on_in_another_version,
         a_session_survives_many_reconnects_without_loss,
     }
@@ -187,18 +189,43 @@ async fn a_message_is_routed_once_across_a_reconnect(version: Version) {
     subscriber.take("once").await;
 }
 
-/// [MQTT-5.4.2-1 is silent]: a session belongs to the user who opened it, or its messages could be stolen.
+/// [MQTT-5.4.2-1 is silent]: a session belongs to the user who opened it, or its messages could be stolen, or destroyed.
 async fn another_user_does_not_get_the_session(version: Version) {
     let server = Setup::new().users(&[("owner", "1"), ("thief", "2")]).start().await;
     let mut owner = Client::connect(&server, &by(kept(version, "a"), "owner", "1")).await;
     owner.subscribe("t", QoS::AtLeastOnce).await;
+    for kept_or_clean in [kept, clean] {
+        let connect = by(kept_or_clean(version, "a"), "thief", "2");
+        let (_, answer) = Client::try_connect(&server, &connect).await;
+        assert_eq!(answer.reason, ReasonCode::ClientIdentifierNotValid);
+        owner.ping().await;
+    }
     owner.leave().await;
     server.until_empty().await;
     let mut publisher = Client::connect(&server, &by(clean(version, "p"), "owner", "1")).await;
     publisher.publish(QoS::AtLeastOnce, message("t", "secret")).await;
-    let (mut thief, answer) = Client::try_connect(&server, &by(kept(version, "a"), "thief", "2")).await;
+    for kept_or_clean in [kept, clean] {
+        let connect = by(kept_or_clean(version, "a"), "thief", "2");
+        let (_, answer) = Client::try_connect(&server, &connect).await;
+        assert_eq!(answer.reason, ReasonCode::ClientIdentifierNotValid);
+    }
+    assert_eq!(server.refused(RefusalReason::ClientId), 4);
+    let mut owner = Client::connect(&server, &by(kept(version, "a"), "owner", "1")).await;
+    owner.take("secret").await;
+}
+
+/// Nobody proved the name of an anonymous client: its session is not given away, but ends for who comes with a name.
+async fn a_session_without_a_user_does_not_keep_others_out(version: Version) {
+    let server = Setup::new().users(&[("user", "1")]).anonymous_too().start().await;
+    let mut anonymous = Client::connect(&server, &kept(version, "a")).await;
+    anonymous.subscribe("t", QoS::AtLeastOnce).await;
+    anonymous.leave().await;
+    server.until_empty().await;
+    let mut publisher = Client::connect(&server, &clean(version, "p")).await;
+    publisher.publish(QoS::AtLeastOnce, message("t", "not for the user")).await;
+    let (mut user, answer) = Client::try_connect(&server, &by(kept(version, "a"), "user", "1")).await;
     assert_eq!((answer.reason, answer.session_present), (ReasonCode::Success, false));
-    thief.expect_silence().await;
+    user.expect_silence().await;
 }
 
 async fn a_session_goes_on_in_another_version(version: Version) {

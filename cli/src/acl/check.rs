@@ -136,7 +136,10 @@ fn obstacles(rules: &Rules, user: Option<&str>) -> Option<String> {
         (None, _) if rules.allow_anonymous == Some(false) => {
             Some("clients without a user name may not connect (allow_anonymous = false)".to_owned())
         }
-        (Some(user), Some(passwords)) if passwords.find(user).is_none() => {
+        (Some(user), Some(passwords))
+            if passwords.find(user).is_none()
+                && rules.scram.as_ref().is_none_or(|scram| scram.find(user).is_none()) =>
+        {
             let path = rules.password_file.as_deref().unwrap_or_else(|| Path::new("the password file"));
             Some(format!("{} has no user `{}`, who cannot log in", path.display(), printable(user)))
         }

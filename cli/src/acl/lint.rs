@@ -33,8 +33,11 @@ pub(super) fn run(arguments: &Arguments) -> Result<bool, Failure> {
         return Ok(true);
     };
     let content = source::read_file(path)?;
-    let surroundings =
-        Surroundings { passwords: rules.passwords.as_ref(), allow_anonymous: rules.allow_anonymous };
+    let surroundings = Surroundings {
+        passwords: rules.passwords.as_ref(),
+        scram: rules.scram.as_ref(),
+        allow_anonymous: rules.allow_anonymous,
+    };
     let findings = lint(path, &content, rules.options, &surroundings).map_err(Failure::configuration)?;
     for finding in &findings {
         let line = finding.line.map_or_else(String::new, |line| format!("{line}:"));

@@ -6,7 +6,7 @@ use std::{
 };
 
 use gaugeline_broker::{
-    auth::{AclOptions, PasswordFile, RealmConfig},
+    auth::{AclOptions, PasswordFile, RealmConfig, ScramFile},
     config::Config,
 };
 
@@ -32,6 +32,7 @@ pub(super) struct Rules {
     pub(super) acl_file: Option<PathBuf>,
     pub(super) options: AclOptions,
     pub(super) passwords: Option<PasswordFile>,
+    pub(super) scram: Option<ScramFile>,
     pub(super) password_file: Option<PathBuf>,
     /// `None` if that is not known.
     pub(super) allow_anonymous: Option<bool>,
@@ -46,6 +47,7 @@ impl Source {
                 acl_file: Some(acl.clone()),
                 options,
                 passwords: None,
+                scram: None,
                 password_file: None,
                 allow_anonymous: None,
             });
@@ -68,8 +70,10 @@ impl Source {
 
 fn read(realm: RealmConfig) -> Result<Rules, Failure> {
     let passwords = realm.password_file.as_deref().map(PasswordFile::load).transpose();
+    let scram = realm.scram_file.as_deref().map(ScramFile::load).transpose();
     Ok(Rules {
         passwords: passwords.map_err(Failure::configuration)?,
+        scram: scram.map_err(Failure::configuration)?,
         acl_file: realm.acl_file,
         options: realm.acl_options,
         password_file: realm.password_file,

@@ -261,6 +261,12 @@ impl<M: Message> Session<M> {
         self.outbound.may_resend()
     }
 
+    /// Settles the messages that [`Self::resend`] has not sent yet and that `keeps` says no to, and returns them: the client
+    /// may no longer have them. One that the client has got already, and only has to be released, stays.
+    pub fn withdraw(&mut self, keeps: impl Fn(&M) -> bool) -> Vec<M> {
+        self.outbound.withdraw(keeps)
+    }
+
     /// The messages on their way to the client that are kept to be sent again.
     pub fn messages_mut(&mut self) -> impl Iterator<Item = &mut M> {
         self.outbound.messages_mut()

@@ -286,6 +286,22 @@ impl<M: Message> Outbound<M> {
         Resent { complete: self.resend_from >= self.slots.len(), dropped }
     }
 
+    /// Takes out what is still to be sent again and is not to be kept.
+    pub(super) fn withdraw(&mut self, keeps: impl Fn(&M) -> bool) -> Vec<M> {
+        let mut withdrawn = Vec::new();
+        for slot in self.slots.iter_mut().skip(self.resend_from) {
+            if matches!(slot.stage, Stage::AwaitsPubAck | Stage::AwaitsPubRec)
+                && let Some(message) = slot.message.take_if(|message| !keeps(message))
+            {
+                slot.stage = Stage::Settled;
+                self.unsettled -= 1;
+                withdrawn.push(message);
+            }
+        }
+        self.forget_settled();
+        withdrawn
+    }
+
     pub(super) fn messages_mut(&mut self) -> impl Iterator<Item = &mut M> {
         self.slots.iter_mut().filter_map(|slot| slot.message.as_mut())
     }

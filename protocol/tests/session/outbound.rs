@@ -142,6 +142,28 @@ fn what_has_become_too_large_counts_as_sent() {
     assert_eq!(server.sent(), ["PUBLISH 1 a again", "PUBLISH 3 b again"]);
 }
 
+#[test]
+fn what_may_no_longer_be_read_is_withdrawn_unless_it_was_sent() {
+    let mut server = Server::new(Version::V5);
+    for text in ["a", "b", "c", "d"] {
+        server.deliver(note(AtLeastOnce, text)).unwrap();
+    }
+    assert_eq!(server.session.withdraw(|_| false), [], "all are sent");
+    server.reconnect(&connect(Version::V5));
+    // One fits.
+    assert!(!server.session.resend(at(0), 1, &mut server.out).complete);
+    let unreadable = [note(AtLeastOnce, "a"), note(AtLeastOnce, "c")];
+    assert_eq!(server.session.withdraw(|message| !unreadable.contains(message)), unreadable[1..]);
+    assert_eq!(server.session.inflight(), 3);
+    assert!(server.resend());
+    server.reconnect(&connect(Version::V5));
+    assert_eq!(server.session.withdraw(|message| !unreadable.contains(message)), unreadable[..1]);
+    assert!(server.resend());
+    let sent = server.sent();
+    assert_eq!(sent[sent.len() - 2..], ["PUBLISH 2 b again", "PUBLISH 4 d again"]);
+    assert_eq!(server.session.inflight(), 2);
+}
+
 /// [MQTT-3.3.2-5]
 #[test]
 fn an_expired_message_is_not_sent_for_the_first_time() {

@@ -1,8 +1,6 @@
 //! Which client certificates are good: their authorities, their revocation, and the certificates of version 1 that
 //! OpenSSL accepts and webpki does not.
 
-use std::sync::Arc;
-
 use rustls::{
     CertificateError, DigitallySignedStruct, DistinguishedName, Error, SignatureScheme,
     client::danger::HandshakeSignatureValid,
@@ -14,6 +12,7 @@ use sha2::{Digest as _, Sha256};
 use x509_parser::oid_registry::{OID_PKCS1_SHA1WITHRSA, OID_SHA1_WITH_RSA};
 
 use super::{
+    chains::{Chains, is_valid},
     facts::{self, Facts, parse, seconds},
     revocation::Revocations,
 };
@@ -22,7 +21,7 @@ use super::{
 #[derive(Debug)]
 pub(crate) struct ClientTrust {
     /// Chain, time and usage of certificates of version 3.
-    chains: Arc<dyn ClientCertVerifier>,
+    chains: Chains,
     authorities: Vec<CertificateDer<'static>>,
     authorities_digest: [u8; 32],
     revocations: Option<Revocations>,
@@ -31,7 +30,7 @@ pub(crate) struct ClientTrust {
 
 impl ClientTrust {
     pub(super) fn new(
-        chains: Arc<dyn ClientCertVerifier>,
+        chains: Chains,
         authorities: Vec<CertificateDer<'static>>,
         revocations: Option<Revocations>,
         algorithms: WebPkiSupportedAlgorithms,
@@ -50,6 +49,11 @@ impl ClientTrust {
         self.revocations.as_ref()
     }
 
+    /// Its authorities.
+    pub(super) fn authorities(&self) -> &[CertificateDer<'static>] {
+        &self.authorities
+    }
+
     /// Tells other authorities from these.
     pub(super) fn authorities_digest(&self) -> [u8; 32] {
         self.authorities_digest
@@ -58,7 +62,7 @@ impl ClientTrust {
     /// Whether a certificate is revoked, be the list out of date or not.
     pub(super) fn revokes(&self, leaf: &CertificateDer<'_>, intermediates: &[CertificateDer<'_>]) -> bool {
         let Some(revocations) = &self.revocations else { return false };
-        Facts::of(leaf).is_none_or(|facts| revocations.revokes(&facts, intermediates))
+        revocations.revokes(leaf, intermediates)
     }
 
     /// Whether the certificate leads to an authority and is valid at this time; nothing about revocation.
@@ -70,7 +74,7 @@ impl ClientTrust {
     ) -> Result<(), Error> {
         match Facts::of(leaf) {
             Some(facts) => self.verify(leaf, &facts, intermediates, now),
-            None => self.chains.verify_client_cert(leaf, intermediates, now).map(|_| ()),
+            None => Err(CertificateError::BadEncoding.into()),
         }
     }
 
@@ -84,13 +88,13 @@ impl ClientTrust {
         if facts.is_version_1 {
             return self.verify_version_1(leaf, facts, now);
         }
-        self.chains.verify_client_cert(leaf, intermediates, now).map(|_| ())
+        self.chains.verify(&self.authorities, leaf, intermediates, now)
     }
 
     /// Such a certificate has no extensions: there is nothing that could limit its use. It must be signed by one of our
     /// authorities itself.
-    fn verify_version_1(&self, leaf: &CertificateDer<'_>, facts: &Facts, now: UnixTime) -> Result<(), Error> {
-        let now = seconds(now);
+    fn verify_version_1(&self, leaf: &CertificateDer<'_>, facts: &Facts, at: UnixTime) -> Result<(), Error> {
+        let now = seconds(at);
         if now < facts.not_before {
             return Err(CertificateError::NotValidYet.into());
         }
@@ -101,7 +105,12 @@ impl ClientTrust {
             let algorithm = &parsed.signature_algorithm.algorithm;
             [OID_PKCS1_SHA1WITHRSA, OID_SHA1_WITH_RSA].contains(algorithm)
         });
-        if !weak && self.authorities.iter().any(|authority| facts::is_issued_by(leaf, authority)) {
+        if !weak
+            && self
+                .authorities
+                .iter()
+                .any(|authority| is_valid(authority, at) && facts::is_issued_by(leaf, authority))
+        {
             return Ok(());
         }
         Err(CertificateError::UnknownIssuer.into())
@@ -114,11 +123,11 @@ impl ClientCertVerifier for ClientTrust {
     }
 
     fn client_auth_mandatory(&self) -> bool {
-        self.chains.client_auth_mandatory()
+        self.chains.rules().client_auth_mandatory()
     }
 
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
-        self.chains.root_hint_subjects()
+        self.chains.rules().root_hint_subjects()
     }
 
     fn verify_client_cert(
@@ -129,8 +138,7 @@ impl ClientCertVerifier for ClientTrust {
     ) -> Result<ClientCertVerified, Error> {
         self.verify_chain(end_entity, intermediates, now)?;
         if let Some(revocations) = &self.revocations {
-            let facts = Facts::of(end_entity).ok_or(CertificateError::BadEncoding)?;
-            revocations.check(&facts, intermediates, now)?;
+            revocations.check(end_entity, intermediates, now)?;
         }
         Ok(ClientCertVerified::assertion())
     }
@@ -142,7 +150,7 @@ impl ClientCertVerifier for ClientTrust {
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
         let Some(facts) = Facts::of(certificate).filter(|facts| facts.is_version_1) else {
-            return self.chains.verify_tls12_signature(message, certificate, signed);
+            return self.chains.rules().verify_tls12_signature(message, certificate, signed);
         };
         let (algorithm, key) = public_key(certificate, &facts).ok_or(CertificateError::BadEncoding)?;
         let of_scheme = self.algorithms.mapping.iter().find(|(scheme, _)| *scheme == signed.scheme);
@@ -165,7 +173,7 @@ impl ClientCertVerifier for ClientTrust {
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
         let Some(facts) = Facts::of(certificate).filter(|facts| facts.is_version_1) else {
-            return self.chains.verify_tls13_signature(message, certificate, signed);
+            return self.chains.rules().verify_tls13_signature(message, certificate, signed);
         };
         let key = SubjectPublicKeyInfoDer::from(facts.public_key.as_slice());
         verify_tls13_signature_with_raw_key(message, &key, signed, &self.algorithms)

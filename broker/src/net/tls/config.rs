@@ -13,9 +13,10 @@ pub struct TlsConfig {
     pub certificate: PathBuf,
     /// PEM: the private key of the first certificate, not encrypted.
     pub key: PathBuf,
-    /// PEM: the authorities that client certificates must lead to.
+    /// PEM: the authorities that client certificates must lead to. What is no authority there is left out with a note.
     pub ca: Option<PathBuf>,
-    /// A directory with such files; whatever else is in it does not matter.
+    /// A directory with such files, under names as `openssl rehash` gives them (`1234abcd.0`); whatever else is in it does
+    /// not matter.
     pub ca_directory: Option<PathBuf>,
     /// PEM: lists of revoked client certificates, signed by their issuers. With it, a client certificate whose issuer has
     /// no valid list in it is refused, as by OpenSSL with `X509_V_FLAG_CRL_CHECK`.

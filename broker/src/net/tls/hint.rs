@@ -1,7 +1,7 @@
 //! What usually causes a failed handshake, for the log.
 
 /// Words of rustls' errors and of alerts, in lower case and without spaces, and what to do about them.
-const HINTS: [(&[&str], &str); 7] = [
+const HINTS: [(&[&str], &str); 8] = [
     (
         &["unknownca", "badcertificate", "certificateunknown"],
         " (the client does not trust this server's certificate: give it the CA file, and use a name that is in the \
@@ -20,6 +20,10 @@ const HINTS: [(&[&str], &str); 7] = [
         &["expiredrevocationlist"],
         " (the revocation list is out of date: renew it with `gaugeline pki renew crl`, or get a new one from the \
          authority)",
+    ),
+    (
+        &["authoritynotvalid"],
+        " (the authority that issued the client's certificate has ended, or is not valid yet: renew it)",
     ),
     (&["peercertificate:revoked"], " (the client's certificate is on the revocation list)"),
     (&["peercertificate:unknownissuer"], " (no authority in ca has issued the client's certificate)"),

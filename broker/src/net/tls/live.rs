@@ -18,6 +18,13 @@ pub struct LiveTls {
     current: ArcSwap<Material>,
 }
 
+/// One handshake: the certificate is judged by what it was made with.
+#[derive(Debug)]
+pub struct Handshake {
+    listener: Arc<LiveTls>,
+    material: Arc<Material>,
+}
+
 /// The certificate that a client has shown, and all that it takes to ask again whether it is good.
 #[derive(Debug)]
 pub struct PeerCertificate {
@@ -43,9 +50,9 @@ impl LiveTls {
         before.digest != prepared.material.digest
     }
 
-    /// For one handshake.
-    pub fn acceptor(&self) -> TlsAcceptor {
-        TlsAcceptor::from(Arc::clone(&self.current.load().server))
+    /// What one handshake uses from its beginning to its end, whatever is installed meanwhile.
+    pub fn begin(self: &Arc<Self>) -> Handshake {
+        Handshake { listener: Arc::clone(self), material: self.material() }
     }
 
     /// How long the files that are in use are valid.
@@ -53,34 +60,40 @@ impl LiveTls {
         self.current.load().validities.clone()
     }
 
+    pub(super) fn material(&self) -> Arc<Material> {
+        self.current.load_full()
+    }
+}
+
+impl Handshake {
+    /// Does the handshake.
+    pub fn acceptor(&self) -> TlsAcceptor {
+        TlsAcceptor::from(Arc::clone(&self.material.server))
+    }
+
     /// The client's certificate after a handshake, if it has shown one.
     ///
     /// # Errors
     /// The certificate has ended, or was revoked, since the session that the client resumes was made.
     pub fn peer_certificate(
-        self: &Arc<Self>,
+        &self,
         connection: &ServerConnection,
         now: UnixTime,
     ) -> Result<Option<Arc<PeerCertificate>>, Error> {
         let Some(chain) = connection.peer_certificates() else { return Ok(None) };
         let (leaf, intermediates) = chain.split_first().ok_or(CertificateError::BadEncoding)?;
-        let current = self.current.load();
-        let Some(trust) = &current.trust else { return Ok(None) };
+        let Some(trust) = &self.material.trust else { return Ok(None) };
         if connection.handshake_kind() == Some(HandshakeKind::Resumed) {
             trust.verify_client_cert(leaf, intermediates, now)?;
         }
         let owned = |certificate: &CertificateDer<'_>| certificate.clone().into_owned();
         Ok(Some(Arc::new(PeerCertificate {
-            listener: Arc::clone(self),
+            listener: Arc::clone(&self.listener),
             leaf: owned(leaf),
             intermediates: intermediates.iter().map(owned).collect(),
             verified_at: now,
             verified_by: trust.authorities_digest(),
         })))
-    }
-
-    pub(super) fn material(&self) -> Arc<Material> {
-        self.current.load_full()
     }
 }
 

@@ -7,7 +7,9 @@
 //! handshake, and the broker keeps nothing for it. Their keys live in the configuration: installing other files ends
 //! the resumption of sessions from before, so that nobody comes back past a new list of revoked certificates.
 
+mod authorities;
 mod certificate_file;
+mod chains;
 mod ciphers;
 mod client_trust;
 mod config;
@@ -22,7 +24,7 @@ mod revocation;
 pub use self::{
     ciphers::Ciphers,
     config::{Application, ClientCertificate, ReadableKey, TlsConfig, TlsVersions},
-    live::{LiveTls, PeerCertificate},
+    live::{Handshake, LiveTls, PeerCertificate},
     prepare::{Prepared, Validity, prepare},
 };
 pub(crate) use self::{expiry::ExpiryWatch, hint::hint};

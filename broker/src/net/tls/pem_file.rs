@@ -3,8 +3,7 @@
 use std::{
     fs::{self, File},
     io::Read as _,
-    os::unix::fs::MetadataExt as _,
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use rustls::pki_types::{
@@ -14,7 +13,10 @@ use rustls::pki_types::{
 use zeroize::Zeroizing;
 
 use super::config::ReadableKey;
-use crate::file_error::FileError;
+use crate::{exposure, file_error::FileError};
+
+/// A file and what is in it.
+type CertificatesOfFile = (PathBuf, Vec<CertificateDer<'static>>);
 
 /// Nobody has a file of certificates this large; a device or a log given by mistake ends here.
 const FILE_BYTES_MAX: u64 = 64 * 1024 * 1024;
@@ -39,33 +41,35 @@ fn objects<T: PemObject>(path: &Path, noun: &str, expected: &str) -> Result<Vec<
     Ok(found)
 }
 
-/// The certificates of all files in a directory. What is not a certificate is left out, as OpenSSL does it, which looks
-/// for certain names only; what looks like one and cannot be read is told.
+/// The certificates of the files in a directory that have names as `openssl rehash` gives them, with the file of each: what
+/// else lies there, such as the server's own certificate, is not meant. What has such a name and cannot be read is told.
 pub(super) fn certificates_in(
     directory: &Path,
-) -> Result<(Vec<CertificateDer<'static>>, Vec<FileError>), FileError> {
+) -> Result<(Vec<CertificatesOfFile>, Vec<FileError>), FileError> {
     let (mut found, mut notes) = (Vec::new(), Vec::new());
     let entries = fs::read_dir(directory).map_err(|error| FileError::unreadable(directory, &error))?;
     let mut paths = Vec::new();
     for entry in entries {
-        paths.push(entry.map_err(|error| FileError::unreadable(directory, &error))?.path());
+        let entry = entry.map_err(|error| FileError::unreadable(directory, &error))?;
+        if entry.file_name().to_str().is_some_and(is_hashed_name) {
+            paths.push(entry.path());
+        }
     }
     paths.sort();
-    for path in paths.iter().filter(|path| path.is_file()) {
-        let Ok(bytes) = read(path) else { continue };
-        for certificate in CertificateDer::pem_slice_iter(&bytes) {
-            match certificate {
-                // The same certificate often has several names there.
-                Ok(certificate) if found.contains(&certificate) => {}
-                Ok(certificate) => found.push(certificate),
-                Err(error) => {
-                    notes.push(damaged(path, &error, "certificates in PEM"));
-                    break;
-                }
-            }
+    for path in paths {
+        match certificates(&path) {
+            Ok(certificates) => found.push((path, certificates)),
+            Err(error) => notes.push(error),
         }
     }
     Ok((found, notes))
+}
+
+/// Whether OpenSSL would look for authorities in a file of this name: the hash of a subject and a number, `1234abcd.0`.
+fn is_hashed_name(name: &str) -> bool {
+    let Some((hash, number)) = name.split_once('.') else { return false };
+    let is_hash = hash.len() == 8 && hash.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    is_hash && !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 /// The private key of a file, and what there is to say about who can read it.
@@ -73,7 +77,7 @@ pub(super) fn private_key(
     path: &Path,
     readable: ReadableKey,
 ) -> Result<(PrivateKeyDer<'static>, Option<FileError>), FileError> {
-    let note = match (exposure(path)?, readable) {
+    let note = match (exposed(path)?, readable) {
         (Some(error), ReadableKey::Refused) => return Err(error),
         (note, _) => note,
     };
@@ -86,29 +90,10 @@ pub(super) fn private_key(
     Ok((key, note))
 }
 
-/// Whether users can read or write the file who should not: everybody, or a group that is neither root's nor ours.
-///
-/// A group that this process is in was given the file on purpose: Debian's `ssl-cert`, a `fsGroup` in Kubernetes.
-fn exposure(path: &Path) -> Result<Option<FileError>, FileError> {
-    let found = fs::metadata(path).map_err(|error| FileError::unreadable(path, &error))?;
-    let mode = found.mode();
-    let who = if mode & 0o006 != 0 {
-        "everybody".to_owned()
-    } else if mode & 0o060 != 0 && !is_trusted_group(found.gid()) {
-        format!("group {}, which is neither root's nor one of this process,", found.gid())
-    } else {
-        return Ok(None);
-    };
-    let found = format_args!("a private key that {who} can read or change (mode {:04o})", mode & 0o7777);
+fn exposed(path: &Path) -> Result<Option<FileError>, FileError> {
     let expected = "mode 0600, or 0640 and a group of this process (`chmod 600`; for a secret in Kubernetes \
                     `defaultMode: 0440` and an `fsGroup`), or `allow_readable_key = true`";
-    Ok(Some(FileError::whole(path, found, expected)))
-}
-
-fn is_trusted_group(group: u32) -> bool {
-    group == 0
-        || group == rustix::process::getegid().as_raw()
-        || rustix::process::getgroups().is_ok_and(|groups| groups.iter().any(|own| own.as_raw() == group))
+    exposure::exposure(path, "a private key", expected)
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, FileError> {

@@ -6,7 +6,7 @@ use std::{
 };
 
 use rustls::{
-    RootCertStore, ServerConfig,
+    ServerConfig,
     crypto::{CryptoProvider, ring},
     pki_types::{CertificateDer, UnixTime},
     server::{NoServerSessionStorage, WebPkiClientVerifier, danger::ClientCertVerifier},
@@ -15,12 +15,13 @@ use rustls::{
 use sha2::{Digest as _, Sha256};
 
 use super::{
+    authorities::{self, Authorities},
     certificate_file::{self, Shown},
+    chains::{Chains, is_valid},
     client_trust::ClientTrust,
     config::{ClientCertificate, TlsConfig},
-    facts::{Facts, date, seconds},
+    facts::{date, seconds},
     live::LiveTls,
-    pem_file,
     revocation::Revocations,
 };
 use crate::file_error::FileError;
@@ -150,24 +151,18 @@ fn client_trust(
     if tls.client_certificate == ClientCertificate::NotAsked {
         return Ok(None);
     }
-    let (authorities, source) = authorities(tls, now, validities, notes)?;
-    let mut roots = RootCertStore::empty();
-    for certificate in &authorities {
-        roots.add(certificate.clone()).map_err(|error| {
-            let found = format_args!("a certificate that cannot be a root ({error})");
-            FileError::whole(source, found, "certificates of certificate authorities")
-        })?;
-    }
-    let mut builder = WebPkiClientVerifier::builder_with_provider(roots.into(), provider.clone());
-    if tls.client_certificate == ClientCertificate::Optional {
-        builder = builder.allow_unauthenticated();
-    }
-    let chains = builder
-        .build()
+    let Authorities { certificates: authorities, roots, ended, source } =
+        authorities::load(tls, now, validities, notes)?;
+    let before = current.and_then(|current| current.trust.as_deref());
+    let is_new = current.is_some() && before.is_none_or(|before| before.authorities() != authorities);
+    // One that has ended beside one that has not is what a change of authorities looks like.
+    judge(ended, is_new && !authorities.iter().any(|authority| is_valid(authority, now)), notes)?;
+    let optional = tls.client_certificate == ClientCertificate::Optional;
+    let chains = Chains::new(roots, optional, Arc::clone(provider))
         .map_err(|error| FileError::whole(source, error, "certificates of certificate authorities"))?;
     let revocations = tls.crl.as_deref().map(|path| Revocations::load(path, &authorities)).transpose()?;
     if let (Some(lists), Some(path)) = (&revocations, &tls.crl) {
-        let before = current.and_then(|current| current.trust.as_ref()?.revocations());
+        let before = before.and_then(ClientTrust::revocations);
         let is_new = current.is_some() && before.is_none_or(|before| before.encoded().ne(lists.encoded()));
         judge(outdated(path, lists, now), is_new, notes)?;
         let until = lists.next_update();
@@ -175,42 +170,6 @@ fn client_trust(
     }
     let algorithms = provider.signature_verification_algorithms;
     Ok(Some(Arc::new(ClientTrust::new(chains, authorities, revocations, algorithms))))
-}
-
-/// The authorities of file and directory, and the path to blame for them.
-fn authorities<'a>(
-    tls: &'a TlsConfig,
-    now: UnixTime,
-    validities: &mut Vec<Validity>,
-    notes: &mut Vec<FileError>,
-) -> Result<(Vec<CertificateDer<'static>>, &'a Path), FileError> {
-    let mut all = Vec::new();
-    if let Some(path) = &tls.ca {
-        all = pem_file::certificates(path)?;
-        let ends = all.iter().filter_map(Facts::of).map(|facts| facts.not_after);
-        if let Some(until) = ends.min() {
-            validities.push(Validity { file: path.clone(), what: "authority", until });
-            if seconds(now) > until {
-                let found = format_args!("an authority that ended at {}", date(until));
-                notes.push(FileError::whole(path, found, "authorities that are valid now"));
-            }
-        }
-    }
-    if let Some(directory) = &tls.ca_directory {
-        let (found, strange) = pem_file::certificates_in(directory)?;
-        notes.extend(strange);
-        if found.is_empty() && all.is_empty() {
-            return Err(FileError::whole(directory, "no certificate in any file", "certificates in PEM"));
-        }
-        all.extend(found);
-    }
-    match tls.ca.as_deref().or(tls.ca_directory.as_deref()) {
-        Some(source) => Ok((all, source)),
-        None => {
-            let expected = "authorities that client certificates must lead to (`ca`)";
-            Err(FileError::whole(&tls.certificate, "`require_certificate` without `ca`", expected))
-        }
-    }
 }
 
 fn outdated(path: &Path, lists: &Revocations, now: UnixTime) -> Vec<FileError> {

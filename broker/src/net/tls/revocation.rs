@@ -26,6 +26,7 @@ use crate::file_error::FileError;
 #[derive(Debug)]
 pub(crate) struct Revocations {
     lists: Vec<RevocationList>,
+    authorities: Vec<CertificateDer<'static>>,
 }
 
 #[derive(Debug)]
@@ -37,8 +38,9 @@ struct RevocationList {
     next_update: Option<i64>,
     /// Serial numbers without leading zeros.
     revoked: HashSet<Box<[u8]>, RandomState>,
-    /// Its signature is that of one of our authorities. Otherwise its issuer is one that the client shows.
-    is_verified: bool,
+    /// The public keys of those of our authorities whose signature it has. If there are none, its issuer is one that the
+    /// client shows. The name alone is not enough: several authorities may have the same.
+    signers: Vec<Vec<u8>>,
 }
 
 impl Revocations {
@@ -51,20 +53,20 @@ impl Revocations {
                 let found = format_args!("revocation list {number}, which cannot be parsed");
                 FileError::whole(path, found, "certificate revocation lists of X.509, version 1 or 2")
             })?;
-            let mut namesakes = authorities.iter().filter(|authority| list.names(authority)).peekable();
-            if namesakes.peek().is_some() {
-                list.is_verified = namesakes.any(|authority| list.is_signed_by(authority));
-                if !list.is_verified {
-                    let found = format_args!(
-                        "revocation list {number} with a signature that is not its issuer's (another authority of \
-                         the same name?)"
-                    );
-                    return Err(FileError::whole(path, found, "lists signed by an authority of `ca`"));
-                }
+            let namesakes = || authorities.iter().filter(|authority| list.names(authority));
+            let signers = namesakes().filter(|authority| list.is_signed_by(authority)).filter_map(public_key);
+            let signers = signers.collect::<Vec<_>>();
+            if signers.is_empty() && namesakes().next().is_some() {
+                let found = format_args!(
+                    "revocation list {number} with a signature that is not its issuer's (another authority of the \
+                     same name?)"
+                );
+                return Err(FileError::whole(path, found, "lists signed by an authority of `ca`"));
             }
+            list.signers = signers;
             lists.push(list);
         }
-        Ok(Self { lists })
+        Ok(Self { lists, authorities: authorities.to_vec() })
     }
 
     /// The first time at which a list is out of date.
@@ -81,13 +83,14 @@ impl Revocations {
     /// that the client showed.
     pub(super) fn check(
         &self,
-        leaf: &Facts,
+        leaf: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<(), Error> {
+        let facts = Facts::of(leaf).ok_or(CertificateError::BadEncoding)?;
         let mut answer = Err(CertificateError::UnknownRevocationStatus);
-        for list in self.of_issuer(leaf, intermediates) {
-            if list.revoked.contains(leaf.serial.as_slice()) {
+        for list in self.of_issuer(leaf, &facts, intermediates) {
+            if list.revoked.contains(facts.serial.as_slice()) {
                 return Err(CertificateError::Revoked.into());
             }
             if list.next_update.is_none_or(|end| facts::seconds(now) < end) {
@@ -99,22 +102,35 @@ impl Revocations {
         answer.map_err(Error::from)
     }
 
-    /// Whether a certificate is revoked, be its list out of date or not.
-    pub(super) fn revokes(&self, leaf: &Facts, intermediates: &[CertificateDer<'_>]) -> bool {
-        self.of_issuer(leaf, intermediates).any(|list| list.revoked.contains(leaf.serial.as_slice()))
+    /// Whether a certificate is revoked, be its list out of date or not. One that cannot be read counts as revoked.
+    pub(super) fn revokes(&self, leaf: &CertificateDer<'_>, intermediates: &[CertificateDer<'_>]) -> bool {
+        let Some(facts) = Facts::of(leaf) else { return true };
+        let revoked = |list: &RevocationList| list.revoked.contains(facts.serial.as_slice());
+        self.of_issuer(leaf, &facts, intermediates).into_iter().any(revoked)
     }
 
-    fn of_issuer<'a>(
-        &'a self,
-        leaf: &'a Facts,
-        intermediates: &'a [CertificateDer<'_>],
-    ) -> impl Iterator<Item = &'a RevocationList> {
+    /// The lists that were signed with the key that has signed the certificate.
+    fn of_issuer(
+        &self,
+        leaf: &CertificateDer<'_>,
+        facts: &Facts,
+        intermediates: &[CertificateDer<'_>],
+    ) -> Vec<&RevocationList> {
+        let known = self.authorities.iter().chain(intermediates);
+        let issuers = known.filter(|known| facts::is_issued_by(leaf, known)).collect::<Vec<_>>();
         let is_signed = |list: &RevocationList| {
-            let mut namesakes = intermediates.iter().filter(|intermediate| list.names(intermediate));
-            list.is_verified || namesakes.any(|intermediate| list.is_signed_by(intermediate))
+            issuers.iter().any(|issuer| match public_key(issuer) {
+                Some(key) if list.signers.contains(&key) => true,
+                // It was compared with all of ours when it was read.
+                _ => intermediates.contains(issuer) && list.is_signed_by(issuer),
+            })
         };
-        self.lists.iter().filter(move |list| list.issuer == leaf.issuer && is_signed(list))
+        self.lists.iter().filter(|list| list.issuer == facts.issuer && is_signed(list)).collect()
     }
+}
+
+fn public_key(certificate: &CertificateDer<'_>) -> Option<Vec<u8>> {
+    facts::parse(certificate).map(|parsed| parsed.public_key().raw.to_vec())
 }
 
 impl RevocationList {
@@ -131,7 +147,7 @@ impl RevocationList {
             .collect();
         let issuer = parsed.issuer().as_raw().to_vec();
         let next_update = parsed.next_update().map(|time| time.timestamp());
-        Some(Self { issuer, next_update, revoked, is_verified: false, der })
+        Some(Self { issuer, next_update, revoked, signers: Vec::new(), der })
     }
 
     /// Whether the certificate has the name of the list's issuer.

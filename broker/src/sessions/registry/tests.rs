@@ -62,6 +62,7 @@ fn wait_for(claim: Claim) -> Option<Option<Box<Parked>>> {
         Claim::Free => Some(None),
         Claim::Parked(parked) => Some(Some(parked)),
         Claim::Occupied(session) => session.blocking_recv().ok(),
+        Claim::Foreign => panic!("nobody has a user here"),
     }
 }
 
@@ -73,7 +74,9 @@ fn a_session_is_in_one_place_at_a_time() {
     let (held, made) = (AtomicBool::new(false), AtomicUsize::new(0));
     let connect = || {
         let seat = Arc::new(Seat::default());
-        let Some(found) = wait_for(registry.claim(&client_id("a"), &seat)) else { return };
+        let Some(found) = wait_for(registry.claim(&client_id("a"), &seat, &Access::default())) else {
+            return;
+        };
         assert!(!held.swap(true, Ordering::SeqCst), "two connections have the session");
         let parked = found.unwrap_or_else(|| {
             made.fetch_add(1, Ordering::SeqCst);
@@ -90,7 +93,7 @@ fn a_session_is_in_one_place_at_a_time() {
     });
     assert_eq!(made.load(Ordering::SeqCst), 1);
     assert_eq!(registry.counts(), (0, 1));
-    assert!(matches!(registry.claim(&client_id("a"), &Arc::default()), Claim::Parked(_)));
+    assert!(matches!(registry.claim(&client_id("a"), &Arc::default(), &Access::default()), Claim::Parked(_)));
 }
 
 /// The same with sessions that end with their connections: nothing is left.
@@ -100,7 +103,9 @@ fn nothing_is_left_of_sessions_that_end() {
     let alive = AtomicUsize::new(0);
     let connect = || {
         let seat = Arc::new(Seat::default());
-        let Some(found) = wait_for(registry.claim(&client_id("a"), &seat)) else { return };
+        let Some(found) = wait_for(registry.claim(&client_id("a"), &seat, &Access::default())) else {
+            return;
+        };
         assert!(found.is_none(), "a session out of nothing");
         assert_eq!(alive.fetch_add(1, Ordering::SeqCst), 0, "two connections are in");
         alive.fetch_sub(1, Ordering::SeqCst);
@@ -120,8 +125,10 @@ fn nothing_is_left_of_sessions_that_end() {
 fn a_newer_connection_ends_the_older_one_and_gets_its_session() {
     let registry = Registry::default();
     let (first, second) = (Arc::new(Seat::default()), Arc::new(Seat::default()));
-    assert!(matches!(registry.claim(&client_id("a"), &first), Claim::Free));
-    let Claim::Occupied(mut heritage) = registry.claim(&client_id("a"), &second) else { panic!() };
+    assert!(matches!(registry.claim(&client_id("a"), &first, &Access::default()), Claim::Free));
+    let Claim::Occupied(mut heritage) = registry.claim(&client_id("a"), &second, &Access::default()) else {
+        panic!()
+    };
     assert_eq!(first.verdict(), Some(ReasonCode::SessionTakenOver));
     assert_eq!(second.verdict(), None);
     assert!(heritage.try_recv().is_err());
@@ -138,11 +145,11 @@ fn a_newer_connection_ends_the_older_one_and_gets_its_session() {
 fn an_heir_that_has_given_up_loses_no_session() {
     let registry = Registry::default();
     let (first, second) = (Arc::new(Seat::default()), Arc::new(Seat::default()));
-    registry.claim(&client_id("a"), &first);
-    drop(registry.claim(&client_id("a"), &second));
+    registry.claim(&client_id("a"), &first, &Access::default());
+    drop(registry.claim(&client_id("a"), &second, &Access::default()));
     assert!(registry.leave(&client_id("a"), &first, Some(session(1))).is_none());
     assert_eq!(registry.counts(), (0, 1));
-    assert!(matches!(registry.claim(&client_id("a"), &first), Claim::Parked(_)));
+    assert!(matches!(registry.claim(&client_id("a"), &first, &Access::default()), Claim::Parked(_)));
 }
 
 #[test]
@@ -151,7 +158,7 @@ fn a_session_expires_only_when_its_time_has_come() {
     let now = crate::clock::now();
     let later = now + std::time::Duration::from_secs(1);
     let seat = Arc::new(Seat::default());
-    registry.claim(&client_id("a"), &seat);
+    registry.claim(&client_id("a"), &seat, &Access::default());
     assert!(registry.remove_expired(&client_id("a"), later).is_none(), "it is connected");
     let parked = Box::new(Parked { expires_at: Some(later), ..*session(1) });
     registry.leave(&client_id("a"), &seat, Some(parked));
@@ -159,4 +166,27 @@ fn a_session_expires_only_when_its_time_has_come() {
     assert!(registry.remove_expired(&client_id("b"), later).is_none());
     assert!(registry.remove_expired(&client_id("a"), later).is_some());
     assert_eq!(registry.counts(), (0, 0));
+}
+
+/// Another user gets neither the place nor the session, whether the owner is there or away, with or without an heir.
+#[test]
+fn the_place_of_another_user_is_not_touched() {
+    use crate::auth::{PasswordFile, Realm, RealmId, hash};
+    let hashing = hash::Hashing::Pbkdf2(std::num::NonZero::<u32>::MIN, hash::SaltLength::Twelve);
+    let hash = hash::PasswordHash::create(b"x", hashing).unwrap();
+    let file = PasswordFile::parse(std::path::Path::new("passwd"), format!("owner:{hash}\nthief:{hash}\n"));
+    let access = Access::new(vec![Realm { passwords: Some(file.unwrap()), ..Realm::default() }]);
+    let seat = |user: &str| Arc::new(Seat::of(RealmId::FIRST, Some(user.into())));
+    let (registry, owner, thief) = (Registry::default(), seat("owner"), seat("thief"));
+    assert!(matches!(registry.claim(&client_id("a"), &owner, &access), Claim::Free));
+    assert!(matches!(registry.claim(&client_id("a"), &thief, &access), Claim::Foreign));
+    assert_eq!(owner.verdict(), None, "nobody told it to end");
+    let parked = session(7);
+    let identity = Identity { user: Some("owner".into()), ..Identity::clone(&parked.mailbox.identity()) };
+    parked.mailbox.set_identity(identity);
+    registry.leave(&client_id("a"), &owner, Some(parked));
+    assert!(matches!(registry.claim(&client_id("a"), &thief, &access), Claim::Foreign));
+    assert_eq!(registry.counts(), (0, 1));
+    // Once the owner would not be let in, it holds nothing.
+    assert!(matches!(registry.claim(&client_id("a"), &thief, &Access::default()), Claim::Parked(_)));
 }

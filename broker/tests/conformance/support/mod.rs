@@ -5,6 +5,7 @@ mod configured;
 mod encode;
 mod log;
 mod pki;
+pub(crate) mod scram;
 mod server;
 mod store;
 pub(crate) mod websocket;

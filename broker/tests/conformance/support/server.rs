@@ -113,12 +113,33 @@ impl Setup {
         self
     }
 
+    /// Clients without a user name may connect too.
+    pub(crate) fn anonymous_too(mut self) -> Self {
+        self.config.realms[0].allow_anonymous = true;
+        self
+    }
+
     /// Only the users of this password file may connect.
     pub(crate) fn password_file(mut self, text: &str) -> Self {
         let path = self.files.path().join("passwd");
         std::fs::write(&path, text).unwrap();
         self.config.realms[0].password_file = Some(path);
         self.config.realms[0].allow_anonymous = false;
+        self
+    }
+
+    /// Only the users of this SCRAM file may connect.
+    pub(crate) fn scram_file(mut self, text: &str) -> Self {
+        let path = self.files.path().join("scram");
+        std::fs::write(&path, text).unwrap();
+        self.config.realms[0].scram_file = Some(path);
+        self.config.realms[0].allow_anonymous = false;
+        self
+    }
+
+    /// Clients without a name may connect, too.
+    pub(crate) fn anonymous(mut self) -> Self {
+        self.config.realms[0].allow_anonymous = true;
         self
     }
 

@@ -12,7 +12,10 @@ use super::{
     entry::{Entry, Grant, Names, SHARE_PREFIX},
     overlap::Levels,
 };
-use crate::{auth::PasswordFile, file_error::FileError};
+use crate::{
+    auth::{PasswordFile, ScramFile},
+    file_error::FileError,
+};
 
 /// How much a finding matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -48,6 +51,8 @@ pub struct Finding {
 pub struct Surroundings<'a> {
     /// The users who can log in.
     pub passwords: Option<&'a PasswordFile>,
+    /// Those who can do so with SCRAM.
+    pub scram: Option<&'a ScramFile>,
     /// Whether clients without a user name may connect.
     pub allow_anonymous: Option<bool>,
 }
@@ -117,7 +122,9 @@ impl Lint<'_> {
             if user.contains('/') {
                 findings.note(line, format_args!("%u never matches user `{user}`, because of the / in it"));
             }
-            if self.surroundings.passwords.is_some_and(|passwords| passwords.find(user).is_none()) {
+            let Surroundings { passwords, scram, .. } = self.surroundings;
+            let has_scram = scram.is_some_and(|scram| scram.find(user).is_some());
+            if !has_scram && passwords.is_some_and(|passwords| passwords.find(user).is_none()) {
                 findings.warn(line, format_args!("the password file has no user `{user}`"));
             }
         }

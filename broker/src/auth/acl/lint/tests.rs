@@ -18,7 +18,7 @@ fn check(content: &str, expected: &[&str]) {
 }
 
 fn check_with(content: &str, options: AclOptions, expected: &[&str]) {
-    let surroundings = Surroundings { passwords: None, allow_anonymous: Some(true) };
+    let surroundings = Surroundings { allow_anonymous: Some(true), ..Surroundings::default() };
     assert_eq!(lint_text(content, options, &surroundings), expected, "{content}");
 }
 
@@ -125,7 +125,7 @@ fn anonymous_lines() {
         (Some(false), vec![format!("1: warning: {only}, and those may not connect")]),
         (None, vec![format!("1: note: {only}")]),
     ] {
-        let surroundings = Surroundings { passwords: None, allow_anonymous };
+        let surroundings = Surroundings { allow_anonymous, ..Surroundings::default() };
         assert_eq!(lint_text("topic x", BEYOND, &surroundings), expected);
     }
 }
@@ -135,7 +135,8 @@ fn users_of_one_file_alone() {
     let hash = PasswordHash::create(b"x", Hashing::Sha512(SaltLength::Twelve)).unwrap();
     let passwords = format!("a:{hash}\nb:{hash}\nc:{hash}\n");
     let passwords = PasswordFile::parse(Path::new("passwd"), passwords).unwrap();
-    let surroundings = Surroundings { passwords: Some(&passwords), allow_anonymous: Some(false) };
+    let surroundings =
+        Surroundings { passwords: Some(&passwords), scram: None, allow_anonymous: Some(false) };
     let found = lint_text(
         "user a\ntopic x\nuser d\ntopic x\ngroup g\nmember b\nmember e\ntopic x",
         BEYOND,

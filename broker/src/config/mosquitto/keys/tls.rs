@@ -16,10 +16,16 @@ pub(super) const KEYS: &[Key] = &[
         file(reader, entry, |tls| &mut tls.certfile)
     }),
     Key::set("keyfile", "PEM, not encrypted", |reader, entry| file(reader, entry, |tls| &mut tls.keyfile)),
-    Key::set("cafile", "", |reader, entry| file(reader, entry, |tls| &mut tls.cafile)),
-    Key::set("capath", "every certificate in the directory, whatever its name", |reader, entry| {
-        file(reader, entry, |tls| &mut tls.capath)
-    }),
+    Key::set(
+        "cafile",
+        "certificates that are no authority (CA:TRUE, or self-signed of version 1) do not count",
+        |reader, entry| file(reader, entry, |tls| &mut tls.cafile),
+    ),
+    Key::set(
+        "capath",
+        "names as `openssl rehash` makes them (`1234abcd.0`); certificates that are no authority do not count",
+        |reader, entry| file(reader, entry, |tls| &mut tls.capath),
+    ),
     Key::set("crlfile", "", |reader, entry| file(reader, entry, |tls| &mut tls.crlfile)),
     Key::set("require_certificate", "", |reader, entry| {
         flag(reader, entry, |tls| &mut tls.require_certificate)

@@ -203,8 +203,8 @@ fn certificates_may_be_optional() {
             [(None, Some(false)), (Some(&pki.client), Some(true)), (Some(&pki.stranger), None)]
         {
             let found = handshake(&server, &pki.client(versions, identity, &[])).ok();
-            let shown =
-                found.map(|(_, connection)| live.peer_certificate(&connection, NOW).unwrap().is_some());
+            let shown = found
+                .map(|(_, connection)| live.begin().peer_certificate(&connection, NOW).unwrap().is_some());
             assert_eq!(shown, expected, "{versions:?} {identity:?}");
         }
     }
@@ -284,7 +284,7 @@ fn errors_name_the_file_at_fault() {
             "nonsense.pem",
             "found a certificate that cannot be read",
         ),
-        (required(nonsense), "nonsense.pem", "found a certificate that cannot be a root"),
+        (required(nonsense), "nonsense.pem", "found certificate 1, which cannot be a root"),
         (required(pki.path("none")), "none", "cannot be read: No such file"),
         (
             TlsConfig { ca: None, client_certificate: asking(true), ..base.clone() },

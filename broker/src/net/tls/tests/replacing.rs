@@ -165,3 +165,46 @@ fn what_ends_is_known() {
     assert_eq!(found[0].until, date_time_ymd(2028, 1, 1).unix_timestamp());
     assert_eq!(found[0].file, files.path("server.crt"));
 }
+
+/// rustls takes trust anchors as they are, and does not look whether they have ended.
+#[test]
+fn an_authority_that_is_not_valid_vouches_for_nobody() {
+    let files = Files::new();
+    let issue = |not_before: i32, not_after: i32| {
+        let mut params = CertificateParams::new(vec![]).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.not_before = date_time_ymd(not_before, 1, 1);
+        params.not_after = date_time_ymd(not_after, 1, 1);
+        params.distinguished_name.push(rcgen::DnType::CommonName, format!("{not_before} to {not_after}"));
+        CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
+    };
+    let (past, future, good) = (issue(2000, 2026), issue(2080, 2090), issue(2000, 2090));
+    let all = [past.pem(), future.pem(), good.pem()].concat();
+    let tls = |text: &str| {
+        files.write("clients.crt", text);
+        let ca = Some(files.path("clients.crt"));
+        TlsConfig { ca, client_certificate: ClientCertificate::Required, ..files.tls() }
+    };
+    let pki = Pki { directory: tempfile::tempdir().unwrap(), ..Pki::new() };
+    fs::copy(files.path("ca.crt"), pki.path("ca.crt")).unwrap();
+    let server = server_config(&tls(&all)).unwrap();
+    for (issuer, accepted) in [(&past, false), (&future, false), (&good, true)] {
+        let key = KeyPair::generate().unwrap();
+        let leaf = CertificateParams::new(vec!["client".into()]).unwrap().signed_by(&key, issuer).unwrap();
+        let client = pki.client(BOTH, Some(&(leaf.der().clone(), key.serialize_der())), &[]);
+        let found = handshake(&server, &client).map(drop);
+        assert_eq!(found.is_ok(), accepted, "{found:?}");
+        if let Err(error) = found {
+            assert!(hint(&error.to_string()).contains("has ended, or is not valid yet"), "{error}");
+        }
+    }
+    // A file without any that is valid is refused if it is new, and told of otherwise.
+    let live = LiveTls::new(prepare(&tls(&all), NOW, None).unwrap());
+    let bad = tls(&past.pem());
+    let error = prepare(&bad, NOW, Some(&live)).unwrap_err();
+    assert!(error.problem().contains("an authority that ended at 2026-01-01"), "{error}");
+    let started = prepare(&bad, NOW, None).unwrap();
+    assert_eq!(started.notes().len(), 1);
+    assert!(prepare(&bad, NOW, Some(&LiveTls::new(started))).is_ok());
+    assert_eq!(prepare(&tls(&all), NOW, Some(&live)).unwrap().notes().len(), 2);
+}

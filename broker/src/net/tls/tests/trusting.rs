@@ -160,6 +160,26 @@ fn revoked_certificates_are_refused() {
     }
 }
 
+/// Two authorities of the same name, as after a renewal with another key: the list of one says nothing about the other's.
+#[test]
+fn a_list_belongs_to_the_key_that_signed_it() {
+    let clients = Clients::new();
+    let namesake = CertifiedIssuer::self_signed(authority("ours"), KeyPair::generate().unwrap()).unwrap();
+    clients.write("ca.crt", &(clients.ca.pem() + &namesake.pem()));
+    let (old, new) = (list(&clients.ca, &[1], 2090), list(&namesake, &[2], 2090));
+    for (issuer, serial, text, expected) in [
+        (&clients.ca, 1, &old, "Revoked"),
+        (&clients.ca, 2, &old, "in"),
+        (&namesake, 1, &old, "UnknownRevocationStatus"),
+        (&namesake, 1, &(old.clone() + &new), "in"),
+        (&namesake, 2, &(old.clone() + &new), "Revoked"),
+        (&clients.ca, 2, &(old.clone() + &new), "in"),
+    ] {
+        let (leaf, key) = client(serial, issuer);
+        assert_eq!(clients.verdict(&clients.with_list(text), &[leaf], &key), expected, "{serial}");
+    }
+}
+
 #[test]
 fn time_and_usage_are_checked() {
     let clients = Clients::new();
@@ -182,14 +202,14 @@ fn a_resumed_session_ends_with_the_certificate() {
     let server = Arc::clone(&live.material().server);
     let config = clients.config(vec![leaf], &key, BOTH);
     let (_, first) = handshake(&server, &config).unwrap();
-    assert!(live.peer_certificate(&first, NOW).unwrap().is_some());
+    assert!(live.begin().peer_certificate(&first, NOW).unwrap().is_some());
     let (_, second) = handshake(&server, &config).unwrap();
     assert_eq!(second.handshake_kind(), Some(HandshakeKind::Resumed));
-    assert!(live.peer_certificate(&second, NOW).unwrap().is_some());
+    assert!(live.begin().peer_certificate(&second, NOW).unwrap().is_some());
     let later = UnixTime::since_unix_epoch(Duration::from_secs(
         u64::try_from(date_time_ymd(2081, 1, 1).unix_timestamp()).unwrap(),
     ));
-    let error = live.peer_certificate(&second, later).unwrap_err();
+    let error = live.begin().peer_certificate(&second, later).unwrap_err();
     assert!(error.to_string().contains("expired"), "{error}");
 }
 
@@ -239,16 +259,60 @@ fn authorities_may_be_in_a_directory() {
     let clients = Clients::new();
     fs::create_dir(clients.path("cas")).unwrap();
     let tls = TlsConfig { ca: None, ca_directory: Some(clients.path("cas")), ..clients.tls() };
+    let other = CertifiedIssuer::self_signed(authority("other"), KeyPair::generate().unwrap()).unwrap();
+    // As OpenSSL, the broker looks only into files with names that OpenSSL makes.
+    for name in ["other.pem", "0123abcd", "0123abcd.r0", "0123ABCD.0", "0123abcd.0x", "0123abcd."] {
+        clients.write(&format!("cas/{name}"), &other.pem());
+    }
     let error = server_config(&tls).unwrap_err();
-    assert!(error.problem().contains("no certificate in any file"), "{error}");
-    clients.write("cas/ours.pem", &clients.ca.pem());
+    assert!(error.problem().contains("no certificate authority"), "{error}");
     clients.write("cas/0123abcd.0", &clients.ca.pem());
-    clients.write("cas/README", "nothing");
-    clients.write("cas/damaged", "-----BEGIN CERTIFICATE-----\nMIIB\n");
+    clients.write("cas/0123abcd.11", &clients.ca.pem());
+    clients.write("cas/fedc0000.0", "-----BEGIN CERTIFICATE-----\nMIIB\n");
     let (leaf, key) = client(1, &clients.ca);
     assert_eq!(clients.verdict(&tls, &[leaf], &key), "in");
+    let (leaf, key) = client(1, &other);
+    assert_eq!(clients.verdict(&tls, &[leaf], &key), "UnknownIssuer");
     let prepared = prepare(&tls, NOW, None).unwrap();
-    assert!(prepared.notes()[0].path().ends_with("damaged"), "{:?}", prepared.notes());
+    assert!(prepared.notes()[0].path().ends_with("fedc0000.0"), "{:?}", prepared.notes());
+}
+
+/// Certificates of servers and devices, or of authorities that may sign other things only, lie beside authorities.
+#[test]
+fn only_authorities_vouch_for_clients() {
+    let clients = Clients::new();
+    fs::create_dir(clients.path("cas")).unwrap();
+    let in_directory = TlsConfig { ca: None, ca_directory: Some(clients.path("cas")), ..clients.tls() };
+    type Change = fn(&mut CertificateParams);
+    let cases: [(&str, Change, bool); 5] = [
+        ("a device", |params| params.is_ca = IsCa::NoCa, false),
+        ("a device that says so", |params| params.is_ca = IsCa::ExplicitNoCa, false),
+        ("signs lists only", |params| params.key_usages = vec![KeyUsagePurpose::CrlSign], false),
+        ("says nothing about usage", |params| params.key_usages.clear(), true),
+        ("an authority", |_| {}, true),
+    ];
+    for (name, change, vouches) in cases {
+        let (key, mut params) = (KeyPair::generate().unwrap(), authority(name));
+        change(&mut params);
+        let pem = params.signed_by(&key, &clients.ca).unwrap().pem();
+        let (leaf, client_key) = client(1, &Issuer::new(params, key));
+        clients.write("both.crt", &(pem.clone() + &clients.ca.pem()));
+        let both = TlsConfig { ca: Some(clients.path("both.crt")), ..clients.tls() };
+        clients.write("cas/00000000.0", &clients.ca.pem());
+        clients.write("cas/00000000.1", &pem);
+        let expected = if vouches { "in" } else { "UnknownIssuer" };
+        for tls in [&both, &in_directory] {
+            let notes = prepare(tls, NOW, None).unwrap().notes().len();
+            assert_eq!(notes, usize::from(!vouches), "{name}");
+            assert_eq!(clients.verdict(tls, std::slice::from_ref(&leaf), &client_key), expected, "{name}");
+        }
+        clients.write("alone.crt", &pem);
+        let alone = TlsConfig { ca: Some(clients.path("alone.crt")), ..clients.tls() };
+        let started = server_config(&alone);
+        assert_eq!(started.is_ok(), vouches, "{name}");
+        let told = started.err().is_none_or(|error| error.problem().contains("which is no authority"));
+        assert!(told, "{name}");
+    }
 }
 
 #[test]
@@ -259,7 +323,7 @@ fn connections_are_judged_again() {
     let enter = |(leaf, key): &Identity| {
         let server = Arc::clone(&live.material().server);
         let (_, connection) = clients.connect(&server, vec![leaf.clone()], key, BOTH).unwrap();
-        live.peer_certificate(&connection, NOW).unwrap().unwrap()
+        live.begin().peer_certificate(&connection, NOW).unwrap().unwrap()
     };
     let (first, second) = (enter(&client(1, &clients.ca)), enter(&client(2, &clients.ca)));
     let reload = |tls: &TlsConfig| live.install(prepare(tls, NOW, Some(&live)).unwrap());
@@ -273,6 +337,24 @@ fn connections_are_judged_again() {
     clients.write("ca.crt", &(root("another").pem() + &clients.ca.pem()));
     assert!(reload(&clients.tls()));
     assert!(first.is_trusted());
+}
+
+/// The authority is gone before the broker has asked for the certificate.
+#[test]
+fn a_handshake_is_judged_by_what_it_was_made_with() {
+    let clients = Clients::new();
+    let live = Arc::new(LiveTls::new(prepare(&clients.tls(), NOW, None).unwrap()));
+    let (leaf, key) = client(1, &clients.ca);
+    let begun = live.begin();
+    let server = Arc::clone(begun.acceptor().config());
+    let (_, connection) = clients.connect(&server, vec![leaf], &key, BOTH).unwrap();
+    clients.write("ca.crt", &root("another").pem());
+    assert!(live.install(prepare(&clients.tls(), NOW, Some(&live)).unwrap()));
+    let certificate = begun.peer_certificate(&connection, NOW).unwrap().unwrap();
+    assert!(!certificate.is_trusted(), "what is used now does not trust it");
+    let unasked = TlsConfig { client_certificate: ClientCertificate::NotAsked, ..clients.tls() };
+    live.install(prepare(&unasked, NOW, Some(&live)).unwrap());
+    assert!(begun.peer_certificate(&connection, NOW).unwrap().is_some());
 }
 
 /// As the tutorials of mosquitto do it: no extensions, so that OpenSSL before 3.2 makes version 1.
