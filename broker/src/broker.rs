@@ -12,7 +12,7 @@ use crate::{
     audit::Audit,
     auth::{Access, AccessHandle},
     clock,
-    config::{Config, ConfigError, Persistence, PersistenceConfig},
+    config::{Config, ConfigError, Persistence, PersistenceConfig, mosquitto::Warning},
     hub::Hub,
     metrics::{Metrics, MetricsSource, StorageMetrics},
     net::{
@@ -74,6 +74,8 @@ pub struct Surroundings {
     pub sources: Vec<Arc<dyn MetricsSource>>,
     /// Reads the configuration again for a reload. `None`: it stays, and only the files that it names are read again.
     pub reread: Option<Reread>,
+    /// What the user was told about the configuration already: a reload says only what is new.
+    pub warnings: Vec<Warning>,
     /// Is told by a reload which lines are worth logging.
     pub set_log_level: Option<SetLogLevel>,
 }
@@ -143,7 +145,7 @@ impl Broker {
         store: Arc<dyn Store>,
         recovered: Recovered,
     ) -> Result<Self, StartError> {
-        let Surroundings { readiness, sources, reread, set_log_level } = surroundings;
+        let Surroundings { readiness, sources, reread, warnings, set_log_level } = surroundings;
         let ready = readiness.component("broker");
         ready.not_ready("starting");
         let watch = FileWatch::new(config.watched());
@@ -166,6 +168,7 @@ impl Broker {
             listeners: Arc::clone(&listeners),
             started: config.clone(),
             reread,
+            warnings,
             set_log_level,
             component: readiness.component("configuration"),
             token: Arc::clone(&token),

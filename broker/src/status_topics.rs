@@ -22,8 +22,8 @@ use crate::{
     router::{CachedTopic, Draft, Fanout, Message, Run},
 };
 
-/// How often the settings are looked at while there are no such topics.
-const IDLE_INTERVAL: Duration = Duration::from_secs(1);
+/// How often the settings are looked at: a reload may change the interval.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 /// The averages under `load`, in minutes.
 const MINUTES: [u16; 3] = [1, 5, 15];
 /// How often something has happened.
@@ -64,13 +64,22 @@ pub(crate) struct StatusTopics {
 /// Publishes the topics for ever, as often as the settings say.
 pub(crate) async fn publish(hub: Arc<Hub>) {
     let mut topics = StatusTopics::new(clock::now());
+    let mut published_at: Option<Instant> = None;
     loop {
-        let interval = hub.settings.load().clients.sys_interval;
-        match interval {
-            Some(_) => topics.publish(&hub, clock::now()),
-            None => topics.withdraw(&hub),
+        let (interval, now) = (hub.settings.load().clients.sys_interval, clock::now());
+        let Some(interval) = interval else {
+            topics.withdraw(&hub);
+            published_at = None;
+            tokio::time::sleep(LOOK_INTERVAL).await;
+            continue;
+        };
+        let passed = published_at.map(|then| now.saturating_duration_since(then));
+        if passed.is_none_or(|passed| passed >= interval) {
+            topics.publish(&hub, now);
+            published_at = Some(now);
         }
-        tokio::time::sleep(interval.unwrap_or(IDLE_INTERVAL)).await;
+        let waited = passed.filter(|passed| *passed < interval).unwrap_or_default();
+        tokio::time::sleep((interval - waited).min(LOOK_INTERVAL)).await;
     }
 }
 

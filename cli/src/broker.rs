@@ -123,7 +123,8 @@ pub(crate) fn run(arguments: &Arguments, logging: &logging::Arguments) -> Result
     files_open::raise_limit();
     let again = arguments.clone();
     let surroundings = Surroundings {
-        reread: Some(Box::new(move || again.read().map(|loaded| loaded.config))),
+        reread: Some(Box::new(move || again.read())),
+        warnings: loaded.warnings,
         set_log_level: Some(set_log_level),
         ..Surroundings::default()
     };

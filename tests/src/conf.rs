@@ -4,7 +4,11 @@ use std::{fs, net::TcpStream, path::PathBuf, process::Command};
 
 use tempfile::TempDir;
 
-use crate::{gaugeline, port, process::Process, requirement, wait};
+use crate::{
+    gaugeline, port,
+    process::{Ended, Process},
+    requirement, wait,
+};
 
 /// Who reads the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,6 +91,11 @@ impl Conf {
             None => (listens() || process.stderr().contains(" running")).then_some(true),
         });
         Some(if taken { Ok(()) } else { Err(process.wait().stderr) })
+    }
+
+    /// Runs the reader with these options until it ends. `None` if it is not installed, see [`requirement`].
+    pub fn run(&self, options: &[&str]) -> Option<Ended> {
+        Some(crate::process::run(&format!("{:?}", self.reader), &mut self.command(options)?))
     }
 
     /// Starts the reader. `None` if it is not installed, see [`requirement`].

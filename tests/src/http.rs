@@ -23,6 +23,11 @@ pub fn get(port: u16, path: &str) -> Option<Answer> {
     request(port, &format!("GET {path} HTTP/1.0\r\nHost: 127.0.0.1\r\n\r\n"))
 }
 
+/// GET of a path, with a bearer token.
+pub fn get_with_token(port: u16, path: &str, token: &str) -> Option<Answer> {
+    request(port, &format!("GET {path} HTTP/1.0\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {token}\r\n\r\n"))
+}
+
 /// POST without a body, with a bearer token.
 pub fn post_with_token(port: u16, path: &str, token: &str) -> Option<Answer> {
     let head = format!("POST {path} HTTP/1.0\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {token}\r\n");

@@ -233,7 +233,7 @@ pub fn load(path: &Path, overrides: &Overrides) -> Result<Loaded, ConfigError> {
                 .map_err(|_| ConfigError::whole(path, "bytes that are not UTF-8", "text in UTF-8"))?;
             let mut config = Config::parse(path, &text)?;
             overrides.apply(&mut config);
-            Ok(Loaded { config, warnings: Vec::new(), format: Format::Toml })
+            Ok(config.into())
         }
     }
 }

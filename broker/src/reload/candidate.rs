@@ -11,7 +11,12 @@ use sha2::{Digest as _, Sha256};
 
 use super::{ReloadError, Subject, next_start, realms};
 use crate::{
-    admin::AdminToken, auth::Access, clock, config::Config, net::PlannedListeners, settings::Settings,
+    admin::AdminToken,
+    auth::Access,
+    clock,
+    config::{Config, Loaded, mosquitto::Warning},
+    net::PlannedListeners,
+    settings::Settings,
     watch::FileWatch,
 };
 
@@ -35,6 +40,8 @@ pub(super) enum Reading {
 /// See the module.
 pub(super) struct Candidate {
     pub(super) config: Config,
+    /// What works otherwise than the configuration says.
+    pub(super) warnings: Vec<Warning>,
     pub(super) access: Access,
     pub(super) settings: Settings,
     pub(super) listeners: PlannedListeners,
@@ -82,9 +89,9 @@ impl Candidate {
     }
 
     fn read_once(subject: &Subject, watch: FileWatch, digest: [u8; 32]) -> Result<Self, ReloadError> {
-        let mut config = match &subject.reread {
+        let Loaded { mut config, warnings, .. } = match &subject.reread {
             Some(reread) => reread()?,
-            None => subject.started.clone(),
+            None => subject.started.clone().into(),
         };
         let slots = realms::settle(&mut config, &subject.hub.access.snapshot());
         let access = Access::load_slots(&slots)?;
@@ -92,7 +99,7 @@ impl Candidate {
         let listeners = subject.listeners.plan(&config.listeners, &mut at_next_start)?;
         let token = config.admin_token_file.as_deref().map(AdminToken::load).transpose()?;
         let settings = Settings::new(&config);
-        Ok(Self { config, access, settings, listeners, token, at_next_start, watch, digest })
+        Ok(Self { config, warnings, access, settings, listeners, token, at_next_start, watch, digest })
     }
 }
 

@@ -24,7 +24,7 @@ use crate::{
     admin::{AdminToken, Component},
     audit::Event,
     clock,
-    config::{Config, ConfigError, LogLevel},
+    config::{Config, ConfigError, Loaded, LogLevel, mosquitto::Warning},
     hub::Hub,
     metrics::Reload,
     net::{BindError, ListenError, Listeners},
@@ -91,7 +91,7 @@ impl From<ListenError> for ReloadError {
 }
 
 /// Reads the configuration again.
-pub type Reread = Box<dyn Fn() -> Result<Config, ConfigError> + Send + Sync>;
+pub type Reread = Box<dyn Fn() -> Result<Loaded, ConfigError> + Send + Sync>;
 /// Is told which lines are worth logging.
 pub type SetLogLevel = Box<dyn Fn(LogLevel) + Send + Sync>;
 
@@ -129,6 +129,8 @@ pub(crate) struct Subject {
     /// What the broker was started with.
     pub(crate) started: Config,
     pub(crate) reread: Option<Reread>,
+    /// What the user was told about the configuration already.
+    pub(crate) warnings: Vec<Warning>,
     pub(crate) set_log_level: Option<SetLogLevel>,
     pub(crate) component: Component,
     /// What operators have to show.
@@ -146,6 +148,8 @@ pub(crate) struct Reloader {
     changes: Changes,
     /// What the files said when they were last read.
     digest: Option<[u8; 32]>,
+    /// Of the configuration that holds.
+    warnings: Vec<Warning>,
 }
 
 /// Counts looks: when a change is to be taken.
@@ -181,11 +185,13 @@ impl Reloader {
     pub(crate) fn new(mut subject: Subject) -> (Self, ReloadHandle) {
         let (sender, requests) = mpsc::channel(WAITING_MAX);
         let watch = std::mem::take(&mut subject.watch);
+        let warnings = std::mem::take(&mut subject.warnings);
         let journal = Arc::new(Journal::new(clock::wall_nanoseconds(), subject.started.clone()));
         subject.component.ready();
         let handle = ReloadHandle { requests: sender, journal: Arc::clone(&journal) };
         let changes = Changes::default();
-        (Self { subject: Arc::new(subject), requests, journal, watch, changes, digest: None }, handle)
+        let subject = Arc::new(subject);
+        (Self { subject, requests, journal, watch, changes, digest: None, warnings }, handle)
     }
 
     /// Works until the task is aborted.
@@ -247,6 +253,7 @@ impl Reloader {
             return Ok(Report::default());
         }
         let config = candidate.config.clone();
+        let warnings = candidate.warnings.clone();
         let report = self.install(candidate);
         self.subject.hub.metrics.operation.reloads.inc(Reload::Done);
         self.subject.component.ready();
@@ -257,6 +264,7 @@ impl Reloader {
             "reloaded ({}): configuration, users, rights and certificates",
             trigger.as_str()
         );
+        self.warn(warnings);
         self.subject.hub.audit.record(Event::Reload {
             trigger: trigger.as_str(),
             result: "done",
@@ -267,6 +275,16 @@ impl Reloader {
             tracing::warn!("changed, but takes effect at the next start: {change}");
         }
         Ok(report)
+    }
+
+    /// Says what works otherwise than the configuration says, unless it was said before. Lines move: they do not count.
+    fn warn(&mut self, warnings: Vec<Warning>) {
+        let known = std::mem::replace(&mut self.warnings, warnings);
+        let is_known =
+            |new: &Warning| known.iter().any(|old| (&old.path, &old.text) == (&new.path, &new.text));
+        for warning in self.warnings.iter().filter(|warning| !is_known(warning)) {
+            tracing::warn!("{warning}");
+        }
     }
 
     /// Tells everybody that nothing has changed, and why; once for each reason, unless asked.

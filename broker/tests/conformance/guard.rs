@@ -10,6 +10,8 @@ scenarios! {
         guesses_wait,
         a_user_has_so_many_connections,
         who_sends_too_fast_is_slowed_down_and_loses_nothing,
+        a_user_shares_one_rate_among_connections,
+        guesses_do_not_hold_up_who_is_in,
     }
     v5 { connections_that_come_too_fast_are_closed }
 }
@@ -80,6 +82,52 @@ async fn who_sends_too_fast_is_slowed_down_and_loses_nothing(version: Version) {
     }
     publisher.ping().await;
     assert!(server.metrics().reads_slowed.get() > 0);
+}
+
+async fn a_user_shares_one_rate_among_connections(version: Version) {
+    let setup = Setup::new().users(&[("fast", "x"), ("other", "x")]).limits(|limits| {
+        limits.unlimited_networks.clear();
+        limits.messages_per_second_per_user = 200;
+    });
+    let server = setup.start().await;
+    let mut subscriber = Client::connect(&server, &by(clean(version, "subscriber"), "other", "x")).await;
+    subscriber.subscribe("#", QoS::AtMostOnce).await;
+    // Each of the two alone would have been below the rate.
+    let payloads = (0..150).map(|n| n.to_string()).collect::<Vec<_>>();
+    for client_id in ["first", "second"] {
+        assert_eq!(server.metrics().reads_slowed.get(), 0, "{client_id}");
+        let mut publisher = Client::connect(&server, &by(clean(version, client_id), "fast", "x")).await;
+        publisher.send(payloads.iter().map(|payload| message("t", payload)).collect::<Vec<_>>()).await;
+        for payload in &payloads {
+            subscriber.expect_payload(payload).await;
+        }
+    }
+    assert!(server.metrics().reads_slowed.get() > 0);
+}
+
+/// Many wrong passwords, whose hashes take seconds: messages of others are all delivered before the last one is checked.
+async fn guesses_do_not_hold_up_who_is_in(version: Version) {
+    const GUESSES: u64 = 30;
+    let setup = Setup::new().users(&[("known", "right")]).costly_user("costly", "right").limits(|limits| {
+        limits.login_wait_max_seconds = 0;
+        limits.password_checks = 1;
+    });
+    let server = setup.start().await;
+    let mut known = Client::connect(&server, &by(clean(version, "known"), "known", "right")).await;
+    let mut reader = Client::connect(&server, &by(clean(version, "reader"), "known", "right")).await;
+    reader.subscribe("#", QoS::AtMostOnce).await;
+    let mut guesses = Vec::new();
+    for number in 0..GUESSES {
+        let guess = by(clean(version, &format!("guess {number}")), "costly", &number.to_string());
+        guesses.push(Client::open_and_send(&server, &guess).await);
+    }
+    for number in 0..100 {
+        let payload = number.to_string();
+        known.publish(QoS::AtLeastOnce, message("t", &payload)).await;
+        reader.expect_payload(&payload).await;
+    }
+    assert!(server.metrics().connections_refused.total() < GUESSES);
+    assert_eq!(guesses[0].expect_connack().await.reason, ReasonCode::NotAuthorized);
 }
 
 async fn connections_that_come_too_fast_are_closed(version: Version) {

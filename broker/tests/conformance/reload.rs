@@ -25,6 +25,7 @@ scenarios! {
         a_change_of_a_file_holds_by_itself,
         a_missing_file_that_comes_later_is_found,
         limits_hold_at_once,
+        the_interval_of_the_status_topics_holds_at_once,
         what_a_client_was_told_holds_on,
         what_needs_a_start_is_named,
         listeners_come_and_go,
@@ -222,6 +223,18 @@ async fn limits_hold_at_once(version: Version) {
     assert_eq!(reasons, [ReasonCode::QuotaExceeded]);
     let retained = gaugeline_protocol::packet::Outgoing { retain: true, ..message("c", "x") };
     assert_eq!(client.publish(QoS::AtLeastOnce, retained).await, ReasonCode::QuotaExceeded);
+}
+
+async fn the_interval_of_the_status_topics_holds_at_once(version: Version) {
+    let lines = |seconds: u32| format!("allow_anonymous = true\n[clients]\nsys_interval_seconds = {seconds}");
+    let broker = start(&lines(65_535), &listener("")).await;
+    let mut client = broker.connect(&clean(version, "a")).await;
+    client.subscribe("$SYS/broker/uptime", QoS::AtMostOnce).await;
+    client.expect_publish().await;
+    broker.directory.configure(&lines(1), &listener(""));
+    assert!(broker.reload().await.unwrap().at_next_start.is_empty());
+    client.expect_publish().await;
+    client.expect_publish().await;
 }
 
 /// [MQTT-3.2.2-15]: whoever keeps to the maximum packet size of CONNACK is not cut off for it.

@@ -1,6 +1,9 @@
 use std::{fs, path::Path};
 
-use gaugeline_broker::{Broker, Surroundings, config::Config};
+use gaugeline_broker::{
+    Broker, Surroundings,
+    config::{self, Config, Overrides},
+};
 
 use super::*;
 use crate::init;
@@ -22,7 +25,7 @@ impl Running {
         fs::write(&path, text.replace("127.0.0.1:9883", "127.0.0.1:0")).unwrap();
         let runtime = crate::runtime().unwrap();
         let config = Config::load(&path).unwrap();
-        let reread = Some(Box::new(move || Config::load(&path)) as _);
+        let reread = Some(Box::new(move || config::load(&path, &Overrides::default())) as _);
         let surroundings = Surroundings { reread, ..Surroundings::default() };
         let broker = runtime.block_on(Broker::start_in(&config, surroundings)).unwrap();
         Self { directory, broker: Some(broker), runtime }

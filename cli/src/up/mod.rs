@@ -22,7 +22,7 @@ use gaugeline_bridge::{
 use gaugeline_broker::{
     BindError, Bound, Broker, StartError, Surroundings,
     admin::AdminError,
-    config::{Config as BrokerConfig, ListenerConfig},
+    config::{Config as BrokerConfig, ListenerConfig, Loaded},
 };
 use reqwest::Url;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
@@ -104,7 +104,7 @@ pub(crate) fn run(arguments: &Arguments, logging: &logging::Arguments) -> Result
     files_open::raise_limit();
     let (path, ports) = (directory.join(BROKER_CONFIG), arguments.ports);
     let surroundings = Surroundings {
-        reread: Some(Box::new(move || ports.reread(&path))),
+        reread: Some(Box::new(move || ports.reread(&path).map(Loaded::from))),
         set_log_level: Some(set_log_level),
         ..Surroundings::default()
     };

@@ -162,12 +162,15 @@ const FILES: &[(&str, Expected)] = &[
     ("bridge_cafile x", Refused),
 ];
 
-fn files() -> Vec<(&'static str, &'static str)> {
+pub(super) fn files() -> Vec<(&'static str, &'static str)> {
     vec![
         ("passwd", ALICE),
         ("pass word", ALICE),
         ("bad passwd", "alice:plain\n"),
         ("acl", "topic readwrite #\nuser alice\ntopic readwrite #\n"),
+        ("acl1", "topic write a/#\ntopic read b/#\nuser alice\ntopic readwrite a/#\n"),
+        ("acl2", "topic readwrite #\n"),
+        ("acl3", "topic read #\nuser greenhouse\ntopic write sensors/#\n"),
         ("bad acl", "topic foo bar\n"),
         ("psk", "a:0123456789abcdef\n"),
         ("crt", "x"),
@@ -226,7 +229,7 @@ fn judge(text: &str, expected: Expected) -> Option<String> {
 }
 
 /// Runs what `play` does at both, and compares what it saw.
-fn compare<T: PartialEq + std::fmt::Debug>(text: &str, play: impl Fn(&Conf) -> T) {
+pub(super) fn compare<T: PartialEq + std::fmt::Debug>(text: &str, play: impl Fn(&Conf) -> T) {
     let seen = [Reader::Gaugeline, Reader::Mosquitto].map(|reader| {
         let conf = Conf::write(reader, text, &files());
         let _process = conf.start()?;
@@ -238,7 +241,7 @@ fn compare<T: PartialEq + std::fmt::Debug>(text: &str, play: impl Fn(&Conf) -> T
 }
 
 /// The return code of CONNACK; `None` if there is none.
-fn log_in(port: u16, level: u8, client_id: &str, user: Option<(&str, &str)>) -> (Raw, Option<u8>) {
+pub(super) fn log_in(port: u16, level: u8, client_id: &str, user: Option<(&str, &str)>) -> (Raw, Option<u8>) {
     let mut raw = Raw::connect(port);
     let (name, password) = user.unzip();
     raw.write(&connect_packet(level, client_id, name, password));
@@ -351,7 +354,7 @@ fn play(port: u16) -> Vec<String> {
 }
 
 /// Notes the messages that come before the answer to a ping, and acknowledges them.
-fn collect(raw: &mut Raw, what: &str, seen: &mut Vec<String>) {
+pub(super) fn collect(raw: &mut Raw, what: &str, seen: &mut Vec<String>) {
     // Twice: what is on its way after an acknowledgement comes before the second answer.
     for _ in 0..8 {
         raw.write(&[0xc0, 0]);

@@ -16,8 +16,8 @@ use gaugeline_tests::{
     gaugeline::gaugeline,
     home::Home,
     http,
-    mqtt::client_v3,
-    process::Process,
+    mqtt::{Raw, client_v3, connect_packet},
+    process::{Process, run},
     wait::{self, LONG_PATIENCE},
 };
 use rumqttc::{Event, Incoming, QoS};
@@ -254,15 +254,31 @@ fn an_operator_looks_reloads_and_kicks() {
     gaugeline(&["kick", "-c", &config, "a viewer/7"]).successful();
     assert!(kicked.join().unwrap().is_some());
     gaugeline(&["kick", "-c", &config, "a viewer/7"]).with_code(1);
+    run("gaugeline pub", home.client("pub", "sensor").args(["-q", "1", "-t", "elsewhere", "-m", "x"]))
+        .with_code(4);
+    let mut stranger = Raw::connect(home.plain_port);
+    stranger.write(&connect_packet(4, "str\nanger", Some("no such user"), Some("a guess")));
+    assert_eq!(stranger.read_packet().unwrap().1[1], 5);
     let events = wait::until("the audit log", || {
         let text = home.read("audit.jsonl");
         let lines = text.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
         let events = lines.map(|line| line["event"].as_str().unwrap().to_owned()).collect::<BTreeSet<_>>();
-        (events.contains("logout") && events.contains("kick")).then_some(events)
+        ["admin", "kick", "login", "login_refused", "logout", "refused", "reload"]
+            .iter()
+            .all(|event| events.contains(*event))
+            .then_some(text)
     });
-    for event in ["admin", "kick", "login", "logout", "reload"] {
-        assert!(events.contains(event), "{event}: {events:?}");
-    }
+    let line = |event: &str| {
+        let quoted = format!("\"event\":\"{event}\"");
+        events.lines().find(|line| line.contains(&quoted)).unwrap().to_owned()
+    };
+    let (refused, login_refused) = (line("refused"), line("login_refused"));
+    assert!(refused.contains("\"sensor\"") && refused.contains("elsewhere"), "{refused}");
+    assert!(
+        login_refused.contains("\"no such user\"") && login_refused.contains("127.0.0.1:"),
+        "{login_refused}"
+    );
+    assert!(!events.contains("a guess"), "{events}");
     let text = home.read("audit.jsonl");
     for user in ["viewer", "sensor", "admin"] {
         assert!(!text.contains(&home.secret(user)), "{text}");

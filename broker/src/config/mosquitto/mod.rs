@@ -73,6 +73,13 @@ pub struct Loaded {
     pub format: Format,
 }
 
+impl From<Config> for Loaded {
+    /// A broker.toml: nothing in it goes without effect.
+    fn from(config: Config) -> Self {
+        Self { config, warnings: Vec::new(), format: Format::Toml }
+    }
+}
+
 /// Checks the content of a mosquitto.conf, reads what it includes, and sees to it that the files that it names can be read.
 ///
 /// # Errors

@@ -28,7 +28,7 @@ pub(super) struct Reader {
     pub(super) local_only: bool,
     pub(super) per_listener_settings: bool,
     pub(super) warnings: Vec<Warning>,
-    /// The files that were read.
+    /// The files that were read, and the directories that were looked into.
     pub(super) files: Vec<PathBuf>,
     /// The listener that the next lines are about.
     current: Option<usize>,
@@ -212,6 +212,8 @@ impl Reader {
             return Err(entry.error("`include_dir` in an included file", "it only in the main file"));
         }
         let directory = entry.path()?;
+        // A file that comes into it later is a change.
+        self.files.push(directory.clone());
         let files = include::files(&directory).map_err(|error| {
             entry.wrong(directory.display(), format_args!("a directory that can be read ({error})"))
         })?;

@@ -342,7 +342,7 @@ fn included_files_begin_without_a_listener() {
     assert_eq!(found.collect::<Vec<_>>(), [(4, Some(7)), (5, Some(6))]);
     assert_eq!(loaded.config.limits.queue_messages, 23);
     let names = loaded.config.files.iter().map(|file| file.file_name().unwrap().to_str().unwrap());
-    assert_eq!(names.collect::<Vec<_>>(), ["m.conf", "1.conf", "2.conf"]);
+    assert_eq!(names.collect::<Vec<_>>(), ["m.conf", "d", "1.conf", "2.conf"]);
     for (content, expected) in [
         ("include_dir .\n", "d/2.conf:1: found `include_dir` in an included file"),
         ("\ncertfile a\n", "d/2.conf:2: found `certfile` before a listener"),

@@ -5,7 +5,7 @@ use std::{fs, net::SocketAddr, path::PathBuf};
 use gaugeline_broker::{
     Broker, Surroundings,
     auth::password_edit::PasswordEditor,
-    config::Config,
+    config::{self, Config, Overrides},
     metrics::Metrics,
     reload::{ReloadError, Report, Trigger},
 };
@@ -61,7 +61,7 @@ impl Directory {
     pub(crate) async fn start(self) -> Configured {
         let path = self.path("broker.toml");
         let config = Config::load(&path).unwrap();
-        let reread = Some(Box::new(move || Config::load(&path)) as _);
+        let reread = Some(Box::new(move || config::load(&path, &Overrides::default())) as _);
         let surroundings = Surroundings { reread, ..Surroundings::default() };
         let broker = Broker::start_in(&config, surroundings).await.unwrap();
         Configured { directory: self, broker }

@@ -36,6 +36,7 @@ pub(crate) struct Server {
 
 /// Passwords in tests protect nothing.
 pub(super) const HASHING: Hashing = Hashing::Pbkdf2(NonZeroU32::new(10).unwrap(), SaltLength::Twelve);
+const COSTLY_HASHING: Hashing = Hashing::Pbkdf2(NonZeroU32::new(100_000).unwrap(), SaltLength::Twelve);
 
 impl Setup {
     pub(crate) fn new() -> Self {
@@ -101,6 +102,14 @@ impl Setup {
         file.save().unwrap();
         self.config.realms[0].password_file = Some(path);
         self.config.realms[0].allow_anonymous = false;
+        self
+    }
+
+    /// One more user, whose password takes a processor tenths of a second to check. To be called after [`Self::users`].
+    pub(crate) fn costly_user(self, user: &str, password: &str) -> Self {
+        let mut file = PasswordEditor::open(&self.files.path().join("passwd")).unwrap();
+        file.set(user, password.as_bytes(), COSTLY_HASHING).unwrap();
+        file.save().unwrap();
         self
     }
 
