@@ -187,10 +187,16 @@ fn set(
     password: Option<Secret>,
     hashing: Hashing,
 ) -> Result<(), Failure> {
-    // What is wrong with the file is said before anybody types a password.
-    let opened = if create { PasswordEditor::create(file) } else { PasswordEditor::open(file) };
-    let mut editor = opened.map_err(failure)?;
-    let password = password.map_or_else(ask_twice, Ok)?;
+    let open = || if create { PasswordEditor::create(file) } else { PasswordEditor::open(file) };
+    let password = match password {
+        Some(password) => password,
+        None => {
+            // What is wrong with the file is said before anybody types a password. Others may change it meanwhile.
+            drop(open().map_err(failure)?);
+            ask_twice()?
+        }
+    };
+    let mut editor = open().map_err(failure)?;
     let outcome = editor.set(user, password.as_bytes(), hashing).map_err(failure)?;
     if create && file == Path::new("-") {
         return io::stdout().write_all(editor.content()).map_err(Failure::failed);
