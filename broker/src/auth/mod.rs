@@ -26,7 +26,6 @@ use std::{
 use arc_swap::{ArcSwap, Guard};
 use gaugeline_protocol::{ClientId, TopicFilter};
 
-pub(crate) use self::realm::Slot;
 pub use self::{
     acl::{AccessKind, Acl, AclOptions, Decision},
     authenticator::{Authenticated, Authenticator, AuthenticatorLimits, Refusal, RefusalCause},
@@ -35,6 +34,7 @@ pub use self::{
     password_file::PasswordFile,
     realm::{Realm, RealmConfig, RealmId},
 };
+pub(crate) use self::{guard::AddressKey, realm::Slot};
 use crate::file_error::FileError;
 
 /// Who a connection is, once it is let in.
