@@ -183,7 +183,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let file = &arguments.file;
     match operation {
         Operation::Set { user, password } => {
-            let opened = open(file, arguments.create).map_err(failure)?;
+            let opened = || open(file, arguments.create).map_err(failure);
             set(arguments, opened, &user, password, |editor, password| editor.set(&user, password, hashing))
         }
         Operation::Delete { user } => edit(file, |editor| editor.delete(&user)),
@@ -203,11 +203,9 @@ fn edit_scram(arguments: &Arguments, operation: Operation) -> Result<(), Failure
     let file = &arguments.file;
     let opened = || open(file, arguments.create).and_then(PasswordEditor::into_scram).map_err(failure);
     match operation {
-        Operation::Set { user, password } => {
-            set(arguments, opened()?, &user, password, |editor, password| {
-                editor.set_scram(&user, password, iterations)
-            })
-        }
+        Operation::Set { user, password } => set(arguments, opened, &user, password, |editor, password| {
+            editor.set_scram(&user, password, iterations)
+        }),
         Operation::Delete { user } => {
             let mut editor = opened()?;
             editor.delete(&user).and_then(|()| editor.save()).map_err(failure)
@@ -224,12 +222,20 @@ fn open(file: &Path, create: bool) -> Result<PasswordEditor, EditError> {
 /// anybody types a password.
 fn set(
     arguments: &Arguments,
-    mut editor: PasswordEditor,
+    open: impl Fn() -> Result<PasswordEditor, Failure>,
     user: &str,
     password: Option<Secret>,
     change: impl FnOnce(&mut PasswordEditor, &[u8]) -> Result<SetOutcome, EditError>,
 ) -> Result<(), Failure> {
-    let password = password.map_or_else(ask_twice, Ok)?;
+    let password = match password {
+        Some(password) => password,
+        None => {
+            // What is wrong with the file is said before anybody types a password. Others may change it meanwhile.
+            drop(open()?);
+            ask_twice()?
+        }
+    };
+    let mut editor = open()?;
     let outcome = change(&mut editor, password.as_bytes()).map_err(failure)?;
     if arguments.create && arguments.file == Path::new("-") {
         return io::stdout().write_all(editor.content()).map_err(Failure::failed);

@@ -27,7 +27,6 @@ use std::{
 use arc_swap::{ArcSwap, Guard};
 use gaugeline_protocol::{ClientId, TopicFilter};
 
-pub(crate) use self::realm::Slot;
 pub use self::{
     acl::{AccessKind, Acl, AclOptions, Decision},
     authenticator::{Authenticated, Authenticator, AuthenticatorLimits, Refusal, RefusalCause, ScramLogin},
@@ -37,6 +36,7 @@ pub use self::{
     realm::{Login, Realm, RealmConfig, RealmId},
     scram::ScramFile,
 };
+pub(crate) use self::{guard::AddressKey, realm::Slot};
 use crate::file_error::FileError;
 
 /// Who a connection is, once it is let in.

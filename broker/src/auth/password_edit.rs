@@ -2,7 +2,7 @@
 //!
 //! What `mosquitto_passwd` does, without its traps: comments and all other lines stay byte for byte, a hash is never hashed
 //! again, a missing newline at the end is added before a new line, and the file changes by an atomic rename or not at all.
-//! A file that would not load afterwards is not touched.
+//! A file that would not load afterwards is not touched. Who changes a file has it alone: others wait.
 
 use std::{
     fmt,
@@ -88,6 +88,8 @@ pub struct PasswordEditor {
     /// Mode and owner of the file that is replaced; `None` for a new file.
     replaces: Option<Replaced>,
     is_scram: bool,
+    /// The directory, locked: the file itself is replaced. `None` for a new file, which never replaces another.
+    _lock: Option<File>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -103,10 +105,16 @@ impl PasswordEditor {
         if fs::symlink_metadata(path).is_ok() {
             return Err(EditError::Exists(path.into()));
         }
-        Ok(Self { path: path.into(), content: Zeroizing::default(), replaces: None, is_scram: false })
+        Ok(Self {
+            path: path.into(),
+            content: Zeroizing::default(),
+            replaces: None,
+            is_scram: false,
+            _lock: None,
+        })
     }
 
-    /// Reads a file. A symbolic link is followed, and what it leads to is what will be replaced.
+    /// Reads a file, and keeps other editors of its directory waiting until this one is dropped. A symbolic link is followed, and what it leads to is what will be replaced.
     pub fn open(path: &Path) -> Result<Self, EditError> {
         let unreadable = |error| FileError::unreadable(path, &error);
         let actual = fs::canonicalize(path).map_err(unreadable)?;
@@ -114,9 +122,11 @@ impl PasswordEditor {
         if !found.is_file() {
             return Err(FileError::whole(path, "something that is not a file", "a regular file").into());
         }
+        let lock = File::open(directory_of(&actual)).map_err(unreadable)?;
+        lock.lock().map_err(unreadable)?;
         let content = Zeroizing::new(fs::read(&actual).map_err(unreadable)?);
         let replaces = Replaced { mode: found.mode() & 0o7777, owner: found.uid(), group: found.gid() };
-        Ok(Self { path: actual, content, replaces: Some(replaces), is_scram: false })
+        Ok(Self { path: actual, content, replaces: Some(replaces), is_scram: false, _lock: Some(lock) })
     }
 
     /// The same file, as one of SCRAM users.
@@ -251,7 +261,7 @@ impl PasswordEditor {
     /// Writes the file: a temporary file beside it, flushed to the disk, then renamed over it. The mode is kept, and the
     /// owner where the system allows it; a new file is readable by its owner only. Refuses to write what the broker would
     /// not load.
-    pub fn save(&self) -> Result<(), EditError> {
+    pub fn save(self) -> Result<(), EditError> {
         self.check()?;
         self.write().map_err(|error| EditError::Write { path: self.path.clone(), error })
     }
@@ -266,10 +276,7 @@ impl PasswordEditor {
     }
 
     fn write(&self) -> io::Result<()> {
-        let directory = match self.path.parent() {
-            Some(parent) if !parent.as_os_str().is_empty() => parent,
-            _ => Path::new("."),
-        };
+        let directory = directory_of(&self.path);
         let (temporary, file) = create_temporary(directory, &self.path)?;
         let written = self.fill(file).and_then(|()| match self.replaces {
             Some(_) => fs::rename(&temporary, &self.path),
@@ -424,6 +431,13 @@ fn hash_all(plain: &[PlainText], hashing: Hashing) -> Result<Vec<String>, EditEr
 fn new_line(user: &str, password: &[u8], hashing: Hashing) -> Result<String, EditError> {
     let hash = PasswordHash::create(password, hashing).map_err(EditError::Random)?;
     Ok(format!("{user}:{hash}"))
+}
+
+fn directory_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
 }
 
 /// A new file of its own in the directory, readable by its owner only.

@@ -80,7 +80,7 @@ macro_rules! limits {
 limits! {
     /// Connections at the same time, all listeners together. The next one is closed at once.
     connections: usize = 100_000, 1..=10_000_000;
-    /// Connections at the same time from one IP address. As many as in all by default, because behind address translation
+    /// Connections at the same time from one IP address, in IPv6 from one network of 64 bits. As many as in all by default, because behind address translation
     /// or a load balancer many clients share one; lower it where each client has its own.
     connections_per_address: usize = 100_000, 1..=10_000_000;
     /// Sessions, with and without a connection. Bounds what clients with ever new identifiers can leave behind.

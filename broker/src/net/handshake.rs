@@ -70,9 +70,9 @@ pub(super) async fn welcome(
         biased;
         _ = closing.wait_for(|closing| *closing) => {
             let refused = Refused::silently(RefusalReason::Shutdown, "the broker stops");
-            refuse(&hub, None, None, address, &refused);
+            turn_away(&hub, &listener, address, &refused);
         }
-        () = let_in(Arc::clone(&hub), socket, address, listener, entrance) => {}
+        () = let_in(Arc::clone(&hub), socket, address, Arc::clone(&listener), entrance) => {}
     }
 }
 
@@ -94,13 +94,13 @@ async fn let_in(
     let (mut stream, certificate) = match tokio::time::timeout(limit, opened).await {
         Ok(Ok(opened)) => opened,
         Ok(Err(Unopened { refused, farewell })) => {
-            refuse(&hub, None, None, address, &refused);
+            turn_away(&hub, &listener, address, &refused);
             if let Some((stream, answer)) = farewell {
                 tokio::time::timeout(REFUSAL_TIME_MAX, stream.finish(&answer)).await.ok();
             }
             return;
         }
-        Err(_) => return refuse(&hub, None, None, address, &too_slow(limit)),
+        Err(_) => return turn_away(&hub, &listener, address, &too_slow(limit)),
     };
     let mut received = BytesMut::new();
     let deadline = tokio::time::Instant::from_std(started + limit);
@@ -108,10 +108,10 @@ async fn let_in(
         match tokio::time::timeout_at(deadline, read_connect(&settings, &mut stream, &mut received)).await {
             Ok(Ok(connect)) => connect,
             Ok(Err(refused)) => {
-                refuse(&hub, None, None, address, &refused);
+                turn_away(&hub, &listener, address, &refused);
                 return answer_refusal(stream, &refused).await;
             }
-            Err(_) => return refuse(&hub, None, None, address, &too_slow(limit)),
+            Err(_) => return turn_away(&hub, &listener, address, &too_slow(limit)),
         };
     let client = Applicant {
         certificate,
@@ -141,6 +141,14 @@ fn forget_password(connect: &mut Connect) {
 fn too_slow(limit: Duration) -> Refused {
     let detail = format!("no complete CONNECT within {} s", limit.as_secs());
     Refused::silently(RefusalReason::ConnectTimeout, detail)
+}
+
+/// Of a stranger who did not get as far as a name: lines without end must not fill the disk.
+fn turn_away(hub: &Hub, listener: &ListenerTerms, address: SocketAddr, refused: &Refused) {
+    hub.metrics.connections_refused.inc(refused.counted);
+    if let Some(more) = listener.logs_refusal(clock::now()) {
+        log::not_admitted(&hub.audit, None, None, address, format_args!("{}{more}", refused.detail));
+    }
 }
 
 fn refuse(hub: &Hub, client: Option<&str>, user: Option<&str>, address: SocketAddr, refused: &Refused) {

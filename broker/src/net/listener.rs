@@ -24,6 +24,7 @@ use super::{
     terms::{ListenerTerms, Place},
 };
 use crate::{
+    auth::AddressKey,
     clock,
     config::ListenerConfig,
     hub::Hub,
@@ -79,12 +80,11 @@ impl Listener {
         hub.metrics.connections_accepted.inc();
         let terms = self.terms.load_full();
         if let Err(too_fast) = hub.arrivals.from_address(address.ip(), clock::now()) {
-            hub.metrics.connections_refused.inc(RefusalReason::TooFast);
-            return log::not_admitted(&hub.audit, None, None, address, format_args!("{too_fast}"));
+            return turn_away(hub, &terms, address, RefusalReason::TooFast, &too_fast.to_string());
         }
         let entrance = match terms.enter(address.ip()).and_then(|place| doorman.enter(address.ip(), place)) {
             Ok(entrance) => entrance,
-            Err(reason) => return self.turn_away(hub, address, reason),
+            Err(reason) => return turn_away(hub, &terms, address, reason, refusal_text(reason)),
         };
         // Small packets must not wait for the acknowledgement of earlier ones. The system refuses only on a socket
         // that is gone already, which the handshake finds out.
@@ -95,21 +95,20 @@ impl Listener {
     }
 }
 
-impl Listener {
-    /// Refuses a connection before anything else is done for it.
-    fn turn_away(&self, hub: &Hub, address: SocketAddr, reason: RefusalReason) {
-        hub.metrics.connections_refused.inc(reason);
-        let detail = match reason {
-            RefusalReason::TooManyFromAddress => "the limit of connections_per_address is reached",
-            RefusalReason::TooManyOnListener => "the limit of `connections` of the listener is reached",
-            RefusalReason::Network => "the listener takes nobody from this address (allow, deny)",
-            _ => "the limit of connections is reached",
-        };
-        let (logged, last) = self.terms.load().logs_refusal(clock::now());
-        if logged {
-            let more = if last { "; others on this listener are only counted for a while" } else { "" };
-            log::not_admitted(&hub.audit, None, None, address, format_args!("{detail}{more}"));
-        }
+fn refusal_text(reason: RefusalReason) -> &'static str {
+    match reason {
+        RefusalReason::TooManyFromAddress => "the limit of connections_per_address is reached",
+        RefusalReason::TooManyOnListener => "the limit of `connections` of the listener is reached",
+        RefusalReason::Network => "the listener takes nobody from this address (allow, deny)",
+        _ => "the limit of connections is reached",
+    }
+}
+
+/// Refuses a connection before anything else is done for it.
+fn turn_away(hub: &Hub, terms: &ListenerTerms, address: SocketAddr, reason: RefusalReason, detail: &str) {
+    hub.metrics.connections_refused.inc(reason);
+    if let Some(more) = terms.logs_refusal(clock::now()) {
+        log::not_admitted(&hub.audit, None, None, address, format_args!("{detail}{more}"));
     }
 }
 
@@ -127,14 +126,14 @@ pub(crate) struct Doorman {
 #[derive(Debug, Default)]
 struct Inside {
     total: usize,
-    by_address: HashMap<IpAddr, usize, RandomState>,
+    by_address: HashMap<AddressKey, usize, RandomState>,
 }
 
 /// A place for one connection; given back when dropped.
 #[derive(Debug)]
 pub(crate) struct Entrance {
     doorman: Arc<Doorman>,
-    address: IpAddr,
+    address: AddressKey,
     _place: Place,
 }
 
@@ -170,6 +169,7 @@ impl Doorman {
         if inside.total >= self.connections_max.load(Ordering::Relaxed) {
             return Err(RefusalReason::TooManyConnections);
         }
+        let address = AddressKey::from(address);
         let from_address = inside.by_address.entry(address).or_default();
         if *from_address >= self.per_address_max.load(Ordering::Relaxed) {
             return Err(RefusalReason::TooManyFromAddress);
@@ -212,6 +212,12 @@ mod tests {
         assert_eq!(enter(one).err(), Some(RefusalReason::TooManyFromAddress));
         let _third = enter(two).unwrap();
         assert_eq!(enter(two).err(), Some(RefusalReason::TooManyConnections));
+        // One customer has a network of 64 bits.
+        let doorman_v6 = Arc::new(Doorman::new(3, 1, Metrics::new()));
+        let [a, b] = ["2001:db8::1", "2001:db8::2"].map(|text| text.parse::<IpAddr>().unwrap());
+        let _v6 = doorman_v6.enter(a, terms.enter(a).unwrap()).unwrap();
+        let refused = doorman_v6.enter(b, terms.enter(b).unwrap());
+        assert_eq!(refused.err(), Some(RefusalReason::TooManyFromAddress));
         drop(first);
         assert!(enter(one).is_ok());
         assert_eq!(doorman.inside(), 2);

@@ -1,6 +1,7 @@
 //! On which terms a listener takes clients.
 
 use std::{
+    borrow::Cow,
     net::IpAddr,
     sync::{
         Arc,
@@ -112,14 +113,22 @@ impl ListenerTerms {
         }
     }
 
-    /// Whether one more refusal at the door is logged, and whether that is the last one for a while.
-    pub(super) fn logs_refusal(&self, now: Instant) -> (bool, bool) {
+    /// What a line about one more refusal at the door has to add, if there is to be one: how many before were only counted,
+    /// and whether the next ones will be.
+    pub(super) fn logs_refusal(&self, now: Instant) -> Option<Cow<'static, str>> {
         let mut logged = self.logged.lock();
+        let mut left_out = 0;
         if logged.since.is_none_or(|since| now.saturating_duration_since(since) >= LOG_WINDOW) {
+            left_out = logged.lines.saturating_sub(LOGGED_REFUSALS_MAX);
             *logged = Logged { since: Some(now), lines: 0 };
         }
         logged.lines = logged.lines.saturating_add(1);
-        (logged.lines <= LOGGED_REFUSALS_MAX, logged.lines == LOGGED_REFUSALS_MAX)
+        match logged.lines {
+            LOGGED_REFUSALS_MAX => Some("; others on this listener are only counted for a while".into()),
+            lines if lines > LOGGED_REFUSALS_MAX => None,
+            _ if left_out > 0 => Some(format!("; {left_out} others before were only counted").into()),
+            _ => Some("".into()),
+        }
     }
 }
 
@@ -168,9 +177,11 @@ mod tests {
     fn refusals_are_logged_now_and_then() {
         let (terms, start) = (terms(|_| ()), crate::clock::now());
         for _ in 0..2 {
-            let logged = (0..1000).filter(|_| terms.logs_refusal(start).0).count();
+            let logged = (0..1000).filter_map(|_| terms.logs_refusal(start)).count();
             assert!(logged == LOGGED_REFUSALS_MAX as usize || logged == 0);
         }
-        assert_eq!(terms.logs_refusal(start + LOG_WINDOW), (true, false));
+        let next = terms.logs_refusal(start + LOG_WINDOW).unwrap();
+        assert_eq!(next, format!("; {} others before were only counted", 2000 - LOGGED_REFUSALS_MAX));
+        assert_eq!(terms.logs_refusal(start + LOG_WINDOW).as_deref(), Some(""));
     }
 }
