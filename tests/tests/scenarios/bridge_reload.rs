@@ -143,7 +143,7 @@ fn a_running_bridge_follows_its_file_and_nothing_is_lost_or_written_twice() {
 
     // A mistake, renamed into its place: everything goes on as before, and everybody can see why.
     let right = home.read("bridge.toml");
-    home.write("new", &right.replace("[sink]", "no_such_key = 1\n[sink]"));
+    home.write("new", &right.replace("\n[sink]\n", "\nno_such_key = 1\n[sink]\n"));
     fs::rename(home.path("new"), home.path("bridge.toml")).unwrap();
     wait::until_equal("the refusal", &1.0, || reloads(admin_port, "refused"));
     let line = 1 + right.lines().position(|line| line == "[sink]").unwrap();
