@@ -48,7 +48,7 @@ use crate::{
 };
 pub use crate::{
     config::{Config, ConfigError},
-    metrics::Metrics,
+    metrics::{Metrics, Reload},
     sink::SinkError,
     status::Readiness,
     tls::TlsError,
@@ -62,6 +62,8 @@ pub struct Bridge {
     task: JoinHandle<bool>,
     status: Arc<Status>,
     metrics: Metrics,
+    /// Waits for the sink; holds the files of the bridge until it has ended.
+    probe: JoinHandle<()>,
 }
 
 /// Why a bridge cannot start. A broker or a server that is not there is no reason: the bridge waits for them.
@@ -96,7 +98,12 @@ impl Bridge {
     /// Opens files, then connects, subscribes and writes in the background, on the current tokio runtime, until
     /// [`Self::shutdown`].
     pub async fn start(config: Config) -> Result<Self, StartError> {
-        let opening = tokio::task::spawn_blocking(move || Self::open(config)).await;
+        Self::start_with(config, Metrics::default()).await
+    }
+
+    /// As [`Self::start`], counting on where a bridge before it has ended.
+    pub async fn start_with(config: Config, metrics: Metrics) -> Result<Self, StartError> {
+        let opening = tokio::task::spawn_blocking(move || Self::open(config, metrics)).await;
         // A panic while opening files: nothing runs yet.
         let Opened { source, delivery, own_metrics, status, metrics } = match opening {
             Ok(opened) => opened?,
@@ -104,7 +111,7 @@ impl Bridge {
         };
         let (stop, stopped) = watch::channel(None);
         let mut ended: watch::Receiver<Option<Instant>> = stopped.clone();
-        tokio::spawn(async move {
+        let probe = tokio::spawn(async move {
             tokio::select! {
                 () = delivery.await_sink() => {}
                 _ = ended.wait_for(Option::is_some) => {}
@@ -114,7 +121,17 @@ impl Bridge {
             // Ends by itself, with the bridge.
             tokio::spawn(own_metrics.run(stopped.clone()));
         }
-        Ok(Self { stop, task: tokio::spawn(source.run(stopped)), status, metrics })
+        Ok(Self { stop, task: tokio::spawn(source.run(stopped)), status, metrics, probe })
+    }
+
+    /// Reads what a start would read - certificates, keys, secrets - and opens nothing for writing, so that a bridge with
+    /// the same files may be running. Blocks on the file system.
+    pub fn check(config: &Config) -> Result<(), StartError> {
+        mqtt::check(&config.mqtt)?;
+        if let SinkConfig::Influx(_) = &config.sink {
+            Sink::open(&config.sink)?;
+        }
+        Ok(())
     }
 
     /// Whether messages flow, and if not, why.
@@ -137,13 +154,15 @@ impl Bridge {
     pub async fn shutdown(self, time: Duration) -> bool {
         self.stop.send_replace(Some(clock::now() + time));
         let is_safe = self.task.await.unwrap_or(false);
+        // It has been told to end too, and whoever starts next needs the files.
+        self.probe.await.ok();
         info!("the bridge has stopped: {} lines written", self.metrics.lines_written());
         is_safe
     }
 
     /// Everything that blocks.
-    fn open(config: Config) -> Result<Opened, StartError> {
-        let metrics = Metrics::default();
+    fn open(config: Config, metrics: Metrics) -> Result<Opened, StartError> {
+        metrics.connected.set(0);
         let status = Arc::new(Status::starting(clock::now()));
         let dead_letters =
             DeadLetters::open(&config.dead_letter, metrics.clone(), clock::unix_nanoseconds()).map_err(
@@ -163,6 +182,7 @@ impl Bridge {
             status.awaiting(Part::Sink, clock::now());
         }
         let pipeline = Pipeline::new(config.rules, &config.batch, config.limits, Arc::clone(&delivery));
+        pipeline.report();
         // Beside what else the bridge has to write itself.
         let remembered = Remembered::load(&config.dead_letter.directory);
         let source = Source::new(

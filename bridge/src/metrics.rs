@@ -32,6 +32,31 @@ const FAILED_WRITES: &[&str] = &[
     "too_large",
     "refused",
 ];
+/// What became of a change of the configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reload {
+    /// The bridge runs with it.
+    Done,
+    /// The bridge runs as before.
+    Refused,
+}
+
+impl Reload {
+    /// The value of the label `result`.
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Refused => "refused",
+        }
+    }
+}
+
+/// How something ended.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct ResultLabel {
+    result: &'static str,
+}
+
 /// What was changed about lines.
 const REPAIRS: &[&str] = &["renamed", "duplicate_tag", "duplicate_field", "not_finite", "converted"];
 
@@ -58,6 +83,7 @@ pub struct Metrics {
     dead_letters: Family<ReasonLabel, Counter>,
     failed_writes: Family<ReasonLabel, Counter>,
     repairs: Family<ReasonLabel, Counter>,
+    reloads: Family<ResultLabel, Counter>,
 }
 
 impl Default for Metrics {
@@ -85,6 +111,7 @@ impl Default for Metrics {
             dead_letters: Family::default(),
             failed_writes: Family::default(),
             repairs: Family::default(),
+            reloads: Family::default(),
         };
         // A counter that is missing until the first mishap cannot be alerted on.
         for reason in Reason::ALL {
@@ -94,6 +121,9 @@ impl Default for Metrics {
             for reason in reasons {
                 family.get_or_create(&ReasonLabel { reason }).inc_by(0);
             }
+        }
+        for result in [Reload::Done, Reload::Refused] {
+            metrics.reloads.get_or_create(&ResultLabel { result: result.as_str() }).inc_by(0);
         }
         metrics
     }
@@ -166,6 +196,16 @@ impl Metrics {
             "What had to be changed to make valid lines: names, duplicates and numbers that are not finite",
             self.repairs.clone(),
         );
+        registry.register(
+            "reloads",
+            "Changes of the bridge's configuration, by result",
+            self.reloads.clone(),
+        );
+    }
+
+    /// Whoever follows the bridge's files counts here what became of a change.
+    pub fn count_reload(&self, result: Reload) {
+        self.reloads.get_or_create(&ResultLabel { result: result.as_str() }).inc();
     }
 
     /// Dead letters so far, by reason: for tests and summaries.

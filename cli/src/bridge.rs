@@ -2,12 +2,12 @@
 
 use std::{
     net::SocketAddr,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, OnceLock},
     time::Duration,
 };
 
-use gaugeline_bridge::{Bridge, Config, StartError};
+use gaugeline_bridge::{Bridge, Config, Metrics, StartError};
 use gaugeline_broker::{
     admin::{AdminServer, Component, Readiness},
     metrics::MetricsSource,
@@ -15,7 +15,7 @@ use gaugeline_broker::{
 use prometheus_client::registry::Registry;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
-use crate::{failure::Failure, logging, signals::Shutdown};
+use crate::{failure::Failure, live_bridge::LiveBridge, logging, signals::Shutdown};
 
 /// How long the bridge may take to write what it has received when the program ends. What is not written by then
 /// is not acknowledged: the broker keeps it.
@@ -31,7 +31,8 @@ const EXAMPLES: &str = "\
 Examples:
   gaugeline bridge -c /srv/gaugeline/bridge.toml --admin 127.0.0.1:9884
 
-Needs a broker, gaugeline's or another one. Ctrl-C or SIGTERM ends it in order: what was received is written and \
+Needs a broker, gaugeline's or another one. Follows changes of its files, and reads them on SIGHUP; a mistake changes \
+nothing. Ctrl-C or SIGTERM ends it in order: what was received is written and \
 acknowledged. A second one ends it at once; then the broker sends again what was not acknowledged.";
 
 /// Run the bridge alone
@@ -49,13 +50,14 @@ pub(crate) struct Arguments {
 
 /// Runs the subcommand.
 pub(crate) fn run(arguments: &Arguments, logging: &logging::Arguments) -> Result<(), Failure> {
-    let config = Config::load(&arguments.config).map_err(Failure::configuration)?;
+    // A mistake is told before anything else is.
+    Config::load(&arguments.config).map_err(Failure::configuration)?;
     drop(logging.install("info")?);
-    crate::runtime()?.block_on(serve(config, arguments.admin))
+    crate::runtime()?.block_on(serve(&arguments.config, arguments.admin))
 }
 
 /// Bridges until the user wants it to end.
-async fn serve(config: Config, admin: Option<SocketAddr>) -> Result<(), Failure> {
+async fn serve(path: &Path, admin: Option<SocketAddr>) -> Result<(), Failure> {
     let mut shutdown = Shutdown::listen()?;
     let readiness = Readiness::default();
     let metrics = Arc::new(BridgeMetrics::default());
@@ -64,22 +66,23 @@ async fn serve(config: Config, admin: Option<SocketAddr>) -> Result<(), Failure>
         .map(|address| AdminServer::start(address, vec![Arc::clone(&metrics) as _], readiness))
         .transpose()
         .map_err(Failure::failed)?;
-    tracing::info!(broker = %config.mqtt.url, "starting");
-    let bridge = Bridge::start(config).await.map_err(start_failure)?;
-    metrics.fill(&bridge);
+    let file = path.to_owned();
+    let bridge = LiveBridge::start(path, Arc::new(move || Config::load(&file))).await?;
+    metrics.fill(bridge.metrics());
     tokio::select! {
         () = monitor.watch(&bridge) => {}
         () = shutdown.requested() => {}
     }
     tracing::info!("ending: writing what was received");
-    stop(bridge).await;
+    if let (Some(bridge), _) = bridge.end().await {
+        stop(bridge).await;
+    }
     Ok(())
 }
 
 /// Ends the bridge, and says what takes long and whether everything could be written.
 pub(crate) async fn stop(bridge: Bridge) {
-    let is_ready = bridge.readiness().is_ready();
-    let time_max = if is_ready { SHUTDOWN_TIME_MAX } else { SHUTDOWN_TIME_MAX_UNREADY };
+    let time_max = shutdown_time_max(&bridge);
     let explanation = async {
         sleep(SHUTDOWN_SILENCE).await;
         eprintln!("Writing what was received; this may take up to {} s.", time_max.as_secs());
@@ -87,13 +90,23 @@ pub(crate) async fn stop(bridge: Bridge) {
     };
     tokio::select! {
         () = explanation => {}
-        is_safe = bridge.shutdown(time_max) => if !is_safe {
-            tracing::warn!(
-                "not everything that was received could be written; the rest is not acknowledged, and the broker \
-                 will send it again"
-            );
-        },
+        () = drain(bridge) => {}
     }
+}
+
+/// Ends the bridge, and logs whether everything could be written.
+pub(crate) async fn drain(bridge: Bridge) {
+    let time_max = shutdown_time_max(&bridge);
+    if !bridge.shutdown(time_max).await {
+        tracing::warn!(
+            "not everything that was received could be written; the rest is not acknowledged, and the broker \
+             will send it again"
+        );
+    }
+}
+
+fn shutdown_time_max(bridge: &Bridge) -> Duration {
+    if bridge.readiness().is_ready() { SHUTDOWN_TIME_MAX } else { SHUTDOWN_TIME_MAX_UNREADY }
 }
 
 /// Tells faults of files from those of the machine.
@@ -115,7 +128,7 @@ impl Monitor {
     }
 
     /// Keeps the readiness up to date for ever.
-    pub(crate) async fn watch(&self, bridge: &Bridge) {
+    pub(crate) async fn watch(&self, bridge: &LiveBridge) {
         let mut interval = interval(READINESS_INTERVAL);
         interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -125,12 +138,14 @@ impl Monitor {
     }
 
     /// Brings the readiness up to date once.
-    pub(crate) fn look(&self, bridge: &Bridge) {
-        let readiness = bridge.readiness();
-        if readiness.is_ready() {
-            self.0.ready();
-        } else {
-            self.0.not_ready(readiness.problems.join("; "));
+    pub(crate) fn look(&self, bridge: &LiveBridge) {
+        let mut problems = bridge.readiness().problems;
+        let is_ready = problems.is_empty();
+        problems.extend(bridge.refused().map(|reason| format!("the last reload was refused: {reason}")));
+        match (is_ready, problems.is_empty()) {
+            (true, true) => self.0.ready(),
+            (true, false) => self.0.degraded(problems.join("; ")),
+            (false, _) => self.0.not_ready(problems.join("; ")),
         }
     }
 }
@@ -144,10 +159,10 @@ pub(crate) struct BridgeMetrics {
 
 impl BridgeMetrics {
     /// From now on the bridge's numbers are served.
-    pub(crate) fn fill(&self, bridge: &Bridge) {
+    pub(crate) fn fill(&self, metrics: &Metrics) {
         self.registry.get_or_init(|| {
             let mut registry = Registry::default();
-            bridge.metrics().register(&mut registry);
+            metrics.register(&mut registry);
             registry
         });
     }

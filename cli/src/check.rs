@@ -3,14 +3,14 @@
 use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
-use gaugeline_bridge::{Config as BridgeConfig, config::SinkConfig};
+use gaugeline_bridge::{Bridge, Config as BridgeConfig, config::SinkConfig};
 use gaugeline_broker::{
     auth::{Access, Realm},
     config::{self, Format, Loaded, Overrides},
     tls,
 };
 
-use crate::{clock, failure::Failure, files, output::say};
+use crate::{bridge, clock, failure::Failure, files, output::say};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -107,6 +107,7 @@ fn describe(realm: &Realm) -> String {
 /// Reads all that the bridge reads at its start.
 fn check_bridge(path: &Path) -> Result<String, Failure> {
     let config = BridgeConfig::load(path).map_err(Failure::configuration)?;
+    Bridge::check(&config).map_err(bridge::start_failure)?;
     let sink = match &config.sink {
         SinkConfig::Files(files) => format!("files in {}", files.directory.display()),
         SinkConfig::Influx(influx) => format!("InfluxDB at {}", influx.url),

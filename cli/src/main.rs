@@ -14,6 +14,7 @@ mod files_open;
 mod health;
 mod import;
 mod init;
+mod live_bridge;
 mod log_output;
 mod logging;
 mod operate;

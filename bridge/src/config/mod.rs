@@ -164,6 +164,19 @@ impl Config {
         Self::parse(path, &text)
     }
 
+    /// The files that it names and that are only read when a bridge starts: certificates and their keys. Passwords and
+    /// tokens are read anew whenever they are needed.
+    pub fn files_read_at_start(&self) -> Vec<PathBuf> {
+        let mut files = Vec::from_iter(self.mqtt.ca.clone());
+        files.extend(
+            self.mqtt.certificate.clone().into_iter().flat_map(|(certificate, key)| [certificate, key]),
+        );
+        if let SinkConfig::Influx(influx) = &self.sink {
+            files.extend(influx.ca.clone());
+        }
+        files
+    }
+
     /// Checks the text of a file that is, or could be, at `path`.
     pub fn parse(path: &Path, text: &str) -> Result<Self, ConfigError> {
         let source = Source { path, text };

@@ -121,6 +121,11 @@ fn warn_of_duplicates() {
 /// The stop signal: the time until which to drain.
 pub(crate) type Stop = watch::Receiver<Option<Instant>>;
 
+/// Whether the certificates can be used: reads them and no more.
+pub(crate) fn check(config: &MqttConfig) -> Result<(), TlsError> {
+    Connector::new(config).map(drop)
+}
+
 impl Source {
     pub(crate) fn new(
         config: MqttConfig,

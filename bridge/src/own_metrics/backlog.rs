@@ -43,6 +43,11 @@ impl Backlog {
         Some((body.into(), count))
     }
 
+    /// How many samples wait.
+    pub(super) fn len(&self) -> usize {
+        self.samples.len()
+    }
+
     /// Forgets the oldest samples.
     pub(super) fn forget(&mut self, count: usize) {
         for _ in 0..count {

@@ -96,6 +96,7 @@ impl OwnMetrics {
             // An error is the bridge gone.
             _ = stop.wait_for(Option::is_some) => {}
         }
+        self.metrics.own_samples_lost.inc_by(self.backlog.len() as u64);
     }
 
     /// Adds the numbers as they are now.

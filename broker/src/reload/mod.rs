@@ -32,7 +32,7 @@ use crate::{
 };
 
 /// How often the files are looked at. A change holds two looks later: well within a second.
-const LOOK_INTERVAL: Duration = Duration::from_millis(250);
+pub const LOOK_INTERVAL: Duration = Duration::from_millis(250);
 /// A change is taken once a look finds no further one, so that half-written files are not read; but after so many looks
 /// in any case, or something that is written all the time would never be read.
 const LOOKS_MAX: u32 = 8;
@@ -152,9 +152,9 @@ pub(crate) struct Reloader {
     warnings: Vec<Warning>,
 }
 
-/// Counts looks: when a change is to be taken.
+/// Counts looks at files: when a change of them is to be taken. Others who follow files use it too.
 #[derive(Debug, Default)]
-struct Changes {
+pub struct Changes {
     /// Since the first change that was not taken.
     looks: Option<u32>,
     /// Since the last attempt that failed.
@@ -163,7 +163,7 @@ struct Changes {
 
 impl Changes {
     /// A look has found a change or not: whether to read the files now.
-    fn look(&mut self, changed: bool) -> bool {
+    pub fn look(&mut self, changed: bool) -> bool {
         match (&mut self.looks, changed) {
             (None, true) => self.looks = Some(0),
             (Some(looks), true) if *looks < LOOKS_MAX => *looks += 1,
@@ -175,7 +175,8 @@ impl Changes {
         *since >= RETRY_LOOKS
     }
 
-    fn taken(&mut self, failed: bool) {
+    /// The files were read. If they are wrong, they are to be read again after a while.
+    pub fn taken(&mut self, failed: bool) {
         *self = Self { looks: None, since_failure: failed.then_some(0) };
     }
 }

@@ -11,7 +11,7 @@ use gaugeline_protocol::ClientId;
 use tokio::time::{interval, sleep, timeout};
 
 use super::demo::Demo;
-use crate::{bridge, broker, output::say};
+use crate::{bridge, broker, live_bridge::LiveBridge, output::say};
 
 /// How long what was acknowledged may take to reach the sink.
 const DRAIN_TIME_MAX: Duration = Duration::from_secs(20);
@@ -23,16 +23,26 @@ const QUIET: Duration = Duration::from_millis(100);
 const LOOK_INTERVAL: Duration = Duration::from_millis(10);
 
 /// Ends the demonstration, the other clients, the bridge and the broker, in this order.
-pub(super) async fn end(demo: Option<Demo>, bridge: Bridge, broker: Broker, consumer: &ClientId) {
+pub(super) async fn end(demo: Option<Demo>, bridge: LiveBridge, broker: Broker) {
     say("\nEnding in order; once more ends at once.");
     if let Some(demo) = demo {
         demo.stop().await;
     }
+    let (bridge, consumer) = bridge.end().await;
+    if let Some(bridge) = bridge {
+        write_what_is_acknowledged(&bridge, &broker, &consumer).await;
+        bridge::stop(bridge).await;
+    }
+    broker::stop(broker).await;
+}
+
+/// Gives the bridge time to get and write all that the broker has for it.
+async fn write_what_is_acknowledged(bridge: &Bridge, broker: &Broker, consumer: &ClientId) {
     // A sink that does not work now would only make the user wait.
     if bridge.readiness().is_ready() {
         let drained = async {
             broker.drain_to(consumer, DRAIN_TIME_MAX).await;
-            until_quiet(&bridge).await;
+            until_quiet(bridge).await;
         };
         let explanation = async {
             sleep(SILENCE).await;
@@ -52,8 +62,6 @@ pub(super) async fn end(demo: Option<Demo>, bridge: Bridge, broker: Broker, cons
             say("Not all of it could be written; the next start goes on with the rest.");
         }
     }
-    bridge::stop(bridge).await;
-    broker::stop(broker).await;
 }
 
 /// Returns when the bridge has nothing left to write, and nothing has come for [`QUIET`].

@@ -16,7 +16,7 @@ use std::{
 };
 
 use gaugeline_bridge::{
-    Bridge, Config as BridgeConfig,
+    Config as BridgeConfig, ConfigError as BridgeConfigError,
     config::{InfluxApi, SinkConfig},
 };
 use gaugeline_broker::{
@@ -28,11 +28,12 @@ use reqwest::Url;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 use crate::{
-    bridge::{self, BridgeMetrics, Monitor},
+    bridge::{BridgeMetrics, Monitor},
     broker::{self, StorageArguments},
     failure::Failure,
     files_open,
     init::{self, BRIDGE_CONFIG, BROKER_CONFIG, HostName},
+    live_bridge::LiveBridge,
     logging,
     output::say,
     process,
@@ -90,13 +91,9 @@ pub(crate) fn run(arguments: &Arguments, logging: &logging::Arguments) -> Result
         BrokerConfig::load(&directory.join(BROKER_CONFIG)).map_err(Failure::configuration)?;
     arguments.ports.apply(&mut broker_config)?;
     arguments.storage.apply(&mut broker_config);
-    let mut bridge_config =
-        BridgeConfig::load(&directory.join(BRIDGE_CONFIG)).map_err(Failure::configuration)?;
-    if let Some(sink) = destination.sink()? {
-        bridge_config.sink = sink;
-        // They belong to the server that the file names.
-        bridge_config.own_metrics = None;
-    }
+    // A mistake is told before anything else is.
+    BridgeConfig::load(&directory.join(BRIDGE_CONFIG)).map_err(Failure::configuration)?;
+    let overrides = Overrides { sink: destination.sink()?, ..Overrides::default() };
     // Held until the end.
     let _pid_file = process::settle(&broker_config.process)?;
     let set_log_level = logging.install(broker_config.log.as_str())?;
@@ -108,7 +105,37 @@ pub(crate) fn run(arguments: &Arguments, logging: &logging::Arguments) -> Result
         set_log_level: Some(set_log_level),
         ..Surroundings::default()
     };
-    crate::runtime()?.block_on(serve(&directory, &broker_config, surroundings, bridge_config, arguments))
+    crate::runtime()?.block_on(serve(&directory, &broker_config, surroundings, overrides, arguments))
+}
+
+/// What holds in bridge.toml whatever it says, and whenever it changes.
+#[derive(Debug, Clone, Default)]
+struct Overrides {
+    /// From the command line.
+    sink: Option<SinkConfig>,
+    /// Where the broker of this process listens, if the command line decides that.
+    broker_port: Option<u16>,
+    /// Where it serves its metrics.
+    broker_admin: Option<Url>,
+}
+
+impl Overrides {
+    fn reread(&self, path: &Path) -> Result<BridgeConfig, BridgeConfigError> {
+        let mut config = BridgeConfig::load(path)?;
+        if let Some(port) = self.broker_port {
+            config.mqtt.url.port = port;
+        }
+        if let Some(sink) = &self.sink {
+            config.sink = sink.clone();
+            // They belong to the server that the file names.
+            config.own_metrics = None;
+        }
+        if let Some(own_metrics) = &mut config.own_metrics {
+            // The broker's are those of this process, wherever it serves them.
+            own_metrics.broker_admin = self.broker_admin.clone();
+        }
+        Ok(config)
+    }
 }
 
 /// Serves until the user wants it to end.
@@ -116,7 +143,7 @@ async fn serve(
     directory: &Path,
     broker_config: &BrokerConfig,
     mut surroundings: Surroundings,
-    mut bridge_config: BridgeConfig,
+    mut overrides: Overrides,
     arguments: &Arguments,
 ) -> Result<(), Failure> {
     let mut shutdown = Shutdown::listen()?;
@@ -130,16 +157,14 @@ async fn serve(
     if arguments.ports.tls_port_given()
         && let Some(bound) = tls_listener(&broker)
     {
-        bridge_config.mqtt.url.port = bound.address.port();
+        overrides.broker_port = Some(bound.address.port());
     }
-    if let Some(own_metrics) = &mut bridge_config.own_metrics {
-        // The broker's are those of this process, wherever it serves them.
-        own_metrics.broker_admin = broker.admin_address().and_then(own_metrics_url);
-    }
-    let data = describe(&bridge_config.sink);
-    let consumer = bridge_config.mqtt.client_id.clone();
-    let bridge = Bridge::start(bridge_config).await.map_err(bridge::start_failure)?;
-    metrics.fill(&bridge);
+    overrides.broker_admin = broker.admin_address().and_then(own_metrics_url);
+    let path = directory.join(BRIDGE_CONFIG);
+    let data = describe(&overrides.reread(&path).map_err(Failure::configuration)?.sink);
+    let file = path.clone();
+    let bridge = LiveBridge::start(&path, Arc::new(move || overrides.reread(&file))).await?;
+    metrics.fill(bridge.metrics());
     let demo = match tls_listener(&broker) {
         Some(bound) if arguments.demo => Some(Demo::start(directory, bound.address)?),
         None if arguments.demo => {
@@ -159,7 +184,7 @@ async fn serve(
         } => {}
         () = shutdown.requested() => {}
     }
-    ending::end(demo, bridge, broker, &consumer).await;
+    ending::end(demo, bridge, broker).await;
     Ok(())
 }
 
@@ -177,7 +202,7 @@ fn start_failure(error: StartError, config: &BrokerConfig) -> Failure {
 }
 
 /// Waits until data can flow; says what is missing if that takes long. Then the bridge goes on trying.
-async fn until_ready(bridge: &Bridge, demo: Option<&Demo>) {
+async fn until_ready(bridge: &LiveBridge, demo: Option<&Demo>) {
     let ready = async {
         while !bridge.readiness().is_ready() || demo.is_some_and(|demo| !demo.is_online()) {
             sleep(READY_INTERVAL).await;
@@ -191,7 +216,7 @@ async fn until_ready(bridge: &Bridge, demo: Option<&Demo>) {
 }
 
 /// Keeps the readiness up to date and shows what the demonstration does, for ever.
-async fn watch(monitor: &Monitor, bridge: &Bridge, demo: Option<&Demo>) {
+async fn watch(monitor: &Monitor, bridge: &LiveBridge, demo: Option<&Demo>) {
     let progress = async {
         let Some(demo) = demo else { return std::future::pending().await };
         let mut interval = interval(PROGRESS_INTERVAL);

@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a panic is how a test fails")]
 
 mod bridge;
+mod bridge_reload;
 mod certificates;
 mod clients;
 mod command_line;
