@@ -215,7 +215,7 @@ async fn guesses_wait(_: Version) {
         limits.login_wait_max_seconds = 3600;
     });
     let server = setup.start().await;
-    for user in ["known", "unknown", "known"] {
+    for user in ["known", "unknown", "nobody"] {
         assert_eq!(log_in(&server, user, "guess").await.1.reason, ReasonCode::NotAuthorized, "{user}");
     }
     for user in ["known", "unknown"] {
