@@ -81,7 +81,6 @@ struct Follower {
     stopped: watch::Receiver<bool>,
     /// What the bridge runs with.
     config: Config,
-    watch: FileWatch,
     /// Of the files when they were last right.
     contents: Vec<Option<Vec<u8>>>,
     changes: Changes,
@@ -108,9 +107,8 @@ impl LiveBridge {
             hangups,
             stopped,
             config,
-            watch,
             contents,
-            changes: Changes::default(),
+            changes: Changes::of(watch),
             unstartable: None,
         };
         Ok(Self { shared, stop, follower: tokio::spawn(follower.run()) })
@@ -156,22 +154,13 @@ impl Follower {
             let trigger = tokio::select! {
                 () = until_told(&mut stopped) => return,
                 Some(()) = self.hangups.recv() => Trigger::Signal,
-                _ = interval.tick() => match self.look().await {
+                _ = interval.tick() => match self.changes.look().await {
                     true => Trigger::FileChange,
                     false => continue,
                 },
             };
             self.reload(trigger).await;
         }
-    }
-
-    /// Blocks on the file system elsewhere: a network file system may keep it waiting.
-    async fn look(&mut self) -> bool {
-        let mut watch = std::mem::take(&mut self.watch);
-        let looked = tokio::task::spawn_blocking(move || (watch.look(), watch)).await;
-        let Ok((changed, watch)) = looked else { return false };
-        self.watch = watch;
-        self.changes.look(changed)
     }
 
     async fn reload(&mut self, trigger: Trigger) {
@@ -183,7 +172,7 @@ impl Follower {
             }
         };
         self.changes.taken(false);
-        self.watch = watch;
+        self.changes.follow(watch);
         let is_changed = std::mem::replace(&mut self.contents, contents) != self.contents;
         if is_changed || (trigger == Trigger::Signal && self.unstartable.is_some()) {
             return self.exchange(trigger, config).await;

@@ -131,25 +131,25 @@ impl Rig {
         self.problems(|problems| problems.iter().any(|problem| problem.contains(expected))).await;
     }
 
-    async fn problems(&self, expected: impl Fn(&[String]) -> bool) {
-        for _ in 0..POLLS {
-            if expected(&self.bridge.readiness().problems) {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-        panic!("{:?}", self.bridge.readiness());
+    async fn problems(&self, expected: impl Fn(&[String]) -> bool + Send + Sync) {
+        self.until(|bridge| expected(&bridge.readiness().problems), "as expected").await;
     }
 
     /// Until the bridge has taken so many messages.
     async fn taken(&self, messages: i64) {
+        let taken = |bridge: &Bridge| bridge.metrics().messages_in_flight.get() >= messages;
+        self.until(taken, &format!("with {messages} messages taken")).await;
+    }
+
+    /// Looks again and again until the bridge is so, for a minute at most.
+    async fn until(&self, is_so: impl Fn(&Bridge) -> bool + Send + Sync, so: &str) {
         for _ in 0..POLLS {
-            if self.bridge.metrics().messages_in_flight.get() >= messages {
+            if is_so(&self.bridge) {
                 return;
             }
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        panic!("{messages} messages are not taken");
+        panic!("the bridge is not {so}: {:?}", self.bridge.readiness());
     }
 
     fn lines(&self) -> Vec<String> {

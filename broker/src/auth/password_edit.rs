@@ -114,7 +114,8 @@ impl PasswordEditor {
         })
     }
 
-    /// Reads a file, and keeps other editors of its directory waiting until this one is dropped. A symbolic link is followed, and what it leads to is what will be replaced.
+    /// Reads a file, and keeps other editors of its directory waiting until this one is dropped. A symbolic link is
+    /// followed, and what it leads to is what will be replaced.
     pub fn open(path: &Path) -> Result<Self, EditError> {
         let unreadable = |error| FileError::unreadable(path, &error);
         let actual = fs::canonicalize(path).map_err(unreadable)?;

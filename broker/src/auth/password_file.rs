@@ -24,7 +24,7 @@ pub const USER_BYTES_MAX: usize = 65_535;
 pub(super) const WHITE_SPACE: [char; 6] = [' ', '\t', '\n', '\x0b', '\x0c', '\r'];
 
 /// The permission bit for everybody who is neither owner nor in the group.
-pub(super) const MODE_READ_BY_OTHERS: u32 = 0o004;
+const MODE_READ_BY_OTHERS: u32 = 0o004;
 
 /// The users of one password file.
 #[derive(Debug, Default)]
@@ -44,11 +44,7 @@ impl PasswordFile {
     /// Reads and parses a file. Symbolic links are followed; what is found must be a regular file. Warns, as mosquitto 2.1
     /// does, if everybody on the machine may read the hashes.
     pub fn load(path: &Path) -> Result<Self, FileError> {
-        let content = read_regular_file(path)?;
-        if std::fs::metadata(path).is_ok_and(|found| found.permissions().mode() & MODE_READ_BY_OTHERS != 0) {
-            tracing::warn!("{}: is readable by every user of this machine; chmod 600 it", path.display());
-        }
-        Self::parse(path, content)
+        Self::parse(path, read_secrets(path)?)
     }
 
     /// Parses the content of a file; `path` is only for messages.
@@ -124,6 +120,15 @@ pub(super) fn read_regular_file(path: &Path) -> Result<Vec<u8>, FileError> {
         return Err(FileError::whole(path, "something that is not a file", "a regular file"));
     }
     std::fs::read(path).map_err(unreadable)
+}
+
+/// As [`read_regular_file`], with the warning that mosquitto 2.1 gives if everybody on the machine may read it.
+pub(super) fn read_secrets(path: &Path) -> Result<Vec<u8>, FileError> {
+    let content = read_regular_file(path)?;
+    if std::fs::metadata(path).is_ok_and(|found| found.permissions().mode() & MODE_READ_BY_OTHERS != 0) {
+        tracing::warn!("{}: is readable by every user of this machine; chmod 600 it", path.display());
+    }
+    Ok(content)
 }
 
 /// Found and expected.

@@ -1,8 +1,8 @@
 //! What waits for a client whose rights have changed is looked at again: what it may no longer read is not sent.
 //!
 //! Who gets a message is decided when it is published. A change of rights concerns what was published before and waits:
-//! what the connection holds and would send again, what is in the mailbox, and what publishers that decided just before the change are still
-//! about to leave there.
+//! what the connection holds and would send again, what is in the mailbox, and what publishers that decided just before
+//! the change are still about to leave there.
 
 use std::time::{Duration, Instant};
 

@@ -6,6 +6,7 @@
 //! writing in place, renaming, and switched symbolic links. Nothing here knows the format of the configuration.
 
 mod candidate;
+mod changes;
 mod journal;
 mod next_start;
 pub(crate) mod realms;
@@ -19,6 +20,7 @@ use tokio::{
 };
 
 use self::candidate::{Candidate, Reading};
+pub use self::changes::{Changes, LOOK_INTERVAL};
 pub use self::journal::{Journal, LastReload, Report};
 use crate::{
     admin::{AdminToken, Component},
@@ -31,14 +33,6 @@ use crate::{
     watch::FileWatch,
 };
 
-/// How often the files are looked at. A change holds two looks later: well within a second.
-pub const LOOK_INTERVAL: Duration = Duration::from_millis(250);
-/// A change is taken once a look finds no further one, so that half-written files are not read; but after so many looks
-/// in any case, or something that is written all the time would never be read.
-const LOOKS_MAX: u32 = 8;
-/// While the files are wrong, they are read again after so many looks, even if they have not changed: what is wrong may
-/// be that something that is not watched yet is missing.
-const RETRY_LOOKS: u32 = 8;
 /// How long to wait for somebody who is writing a file, and how often.
 const READING_INTERVAL: Duration = Duration::from_millis(10);
 const READINGS_MAX: u32 = 150;
@@ -144,41 +138,11 @@ pub(crate) struct Reloader {
     subject: Arc<Subject>,
     requests: mpsc::Receiver<(Trigger, Answer)>,
     journal: Arc<Journal>,
-    watch: FileWatch,
     changes: Changes,
     /// What the files said when they were last read.
     digest: Option<[u8; 32]>,
     /// Of the configuration that holds.
     warnings: Vec<Warning>,
-}
-
-/// Counts looks at files: when a change of them is to be taken. Others who follow files use it too.
-#[derive(Debug, Default)]
-pub struct Changes {
-    /// Since the first change that was not taken.
-    looks: Option<u32>,
-    /// Since the last attempt that failed.
-    since_failure: Option<u32>,
-}
-
-impl Changes {
-    /// A look has found a change or not: whether to read the files now.
-    pub fn look(&mut self, changed: bool) -> bool {
-        match (&mut self.looks, changed) {
-            (None, true) => self.looks = Some(0),
-            (Some(looks), true) if *looks < LOOKS_MAX => *looks += 1,
-            (Some(_), _) => return true,
-            (None, false) => {}
-        }
-        let Some(since) = &mut self.since_failure else { return false };
-        *since += 1;
-        *since >= RETRY_LOOKS
-    }
-
-    /// The files were read. If they are wrong, they are to be read again after a while.
-    pub fn taken(&mut self, failed: bool) {
-        *self = Self { looks: None, since_failure: failed.then_some(0) };
-    }
 }
 
 impl Reloader {
@@ -190,9 +154,9 @@ impl Reloader {
         let journal = Arc::new(Journal::new(clock::wall_nanoseconds(), subject.started.clone()));
         subject.component.ready();
         let handle = ReloadHandle { requests: sender, journal: Arc::clone(&journal) };
-        let changes = Changes::default();
+        let changes = Changes::of(watch);
         let subject = Arc::new(subject);
-        (Self { subject, requests, journal, watch, changes, digest: None, warnings }, handle)
+        (Self { subject, requests, journal, changes, digest: None, warnings }, handle)
     }
 
     /// Works until the task is aborted.
@@ -207,22 +171,13 @@ impl Reloader {
                     answer.send(result).ok();
                 }
                 _ = interval.tick() => {
-                    if self.look().await {
+                    if self.changes.look().await {
                         // Told to everybody who wants to know already.
                         self.reload(Trigger::FileChange).await.ok();
                     }
                 }
             }
         }
-    }
-
-    /// Blocks on the file system elsewhere: a network file system may keep it waiting.
-    async fn look(&mut self) -> bool {
-        let mut watch = std::mem::take(&mut self.watch);
-        let looked = tokio::task::spawn_blocking(move || (watch.look(), watch)).await;
-        let Ok((changed, watch)) = looked else { return false };
-        self.watch = watch;
-        self.changes.look(changed)
     }
 
     /// Reads the files once nobody seems to be writing them.
@@ -247,7 +202,7 @@ impl Reloader {
             Err(error) => return Err(self.refuse(trigger, error)),
         };
         let unchanged = self.digest.replace(candidate.digest) == Some(candidate.digest);
-        let failed_before = self.changes.since_failure.is_some();
+        let failed_before = self.changes.have_failed();
         self.changes.taken(false);
         if trigger == Trigger::FileChange && unchanged && !failed_before {
             // Touched, or taken already because somebody asked.
@@ -291,7 +246,7 @@ impl Reloader {
     /// Tells everybody that nothing has changed, and why; once for each reason, unless asked.
     fn refuse(&mut self, trigger: Trigger, error: ReloadError) -> ReloadError {
         let text = error.to_string();
-        let known = self.changes.since_failure.is_some() && self.journal.error().as_deref() == Some(&text);
+        let known = self.changes.have_failed() && self.journal.error().as_deref() == Some(&text);
         self.changes.taken(true);
         if known && trigger == Trigger::FileChange {
             return error;
@@ -324,10 +279,7 @@ impl Reloader {
         }
         // Last: whoever comes in meanwhile is judged by the new rules, whoever was in is judged here.
         let disconnected = subject.hub.judge_connections(&before);
-        self.watch = watch;
+        self.changes.follow(watch);
         Report { users, disconnected, at_next_start }
     }
 }
-
-#[cfg(test)]
-mod tests;

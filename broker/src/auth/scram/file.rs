@@ -7,7 +7,7 @@
 //!
 //! Lines of white space are ignored. One bad record refuses the whole file, as for password files.
 
-use std::{num::NonZeroU32, os::unix::fs::PermissionsExt as _, path::Path, sync::Arc};
+use std::{num::NonZeroU32, path::Path, sync::Arc};
 
 use foldhash::{HashMap, HashMapExt as _};
 
@@ -15,7 +15,7 @@ use super::credential::{
     EXPECTED_ENTRY, ITERATIONS_DEFAULT, Key, SALT_BYTES_MAX, ScramCredential, keyed_hash,
 };
 use crate::{
-    auth::password_file::{MODE_READ_BY_OTHERS, WHITE_SPACE, read_regular_file},
+    auth::password_file::{WHITE_SPACE, read_secrets},
     file_error::FileError,
 };
 
@@ -40,11 +40,7 @@ impl ScramFile {
     /// # Errors
     /// The first mistake in it.
     pub fn load(path: &Path) -> Result<Self, FileError> {
-        let content = read_regular_file(path)?;
-        if std::fs::metadata(path).is_ok_and(|found| found.permissions().mode() & MODE_READ_BY_OTHERS != 0) {
-            tracing::warn!("{}: is readable by every user of this machine; chmod 600 it", path.display());
-        }
-        Self::parse(path, content)
+        Self::parse(path, read_secrets(path)?)
     }
 
     /// Parses the content of a file; `path` is only for messages.
