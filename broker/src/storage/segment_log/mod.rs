@@ -214,6 +214,7 @@ fn take_over(
         buffer: GroupBuffer::default(),
         unsynced_since: None,
         synced_group: next_group,
+        removal_retry: None,
         _lock: lock,
     };
     if !damaged.is_empty() {

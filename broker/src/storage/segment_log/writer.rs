@@ -37,6 +37,8 @@ const CLEANED_PART: u64 = 256;
 const CLEANED_FACTOR: usize = 2;
 /// How long to wait until a full disk is tried again.
 const FULL_DISK_RETRY: Duration = Duration::from_millis(if cfg!(test) { 1 } else { 1000 });
+/// How long to wait until a segment that could not be removed is tried again.
+const REMOVAL_RETRY: Duration = Duration::from_millis(if cfg!(test) { 1 } else { 10_000 });
 
 /// The end of the writer: what is queued stays unwritten.
 #[derive(Debug)]
@@ -61,6 +63,8 @@ pub(super) struct Writer {
     pub(super) unsynced_since: Option<Instant>,
     /// Every group below this number is synced.
     pub(super) synced_group: u64,
+    /// When the oldest segment is tried again that could not be removed.
+    pub(super) removal_retry: Option<Instant>,
     /// Held until the last write.
     pub(super) _lock: Option<DirectoryLock>,
 }
@@ -101,7 +105,10 @@ impl Writer {
 
     /// When there is something to do though nothing is appended.
     fn deadline(&self) -> Option<Instant> {
-        if self.must_clean() || self.state.occupancy.oldest_empty().is_some() {
+        if self.state.occupancy.oldest_empty().is_some() {
+            return Some(self.removal_retry.unwrap_or(self.anchor.now));
+        }
+        if self.must_clean() {
             return Some(self.anchor.now);
         }
         match self.durability {
@@ -174,7 +181,7 @@ impl Writer {
             self.sync()?;
         }
         if self.unsynced_since.is_none() {
-            self.remove_oldest();
+            self.remove_what_is_empty();
         }
         self.metrics.live_bytes.set(gauge(self.state.occupancy.live_bytes()));
         self.metrics.disk_bytes.set(gauge(self.disk_bytes()));
@@ -231,7 +238,7 @@ impl Writer {
             self.unsynced_since = None;
             self.synced_group = self.next_group;
         }
-        self.remove_oldest();
+        self.remove_what_is_empty();
         Ok(())
     }
 
@@ -347,25 +354,37 @@ impl Writer {
                 self.disk.sync_directory()?;
                 tracing::warn!(segment = name, moved_to = aside, "storage: damaged segment moved aside");
             }
-            self.remove_oldest();
+            self.remove_oldest()?;
         }
         Ok(())
     }
 
+    /// Removes the oldest segment, if nothing in it is needed. If that fails, it is tried again after a while, and
+    /// younger ones stay: with one of them gone, the next start would find a hole in the log.
+    fn remove_what_is_empty(&mut self) {
+        if self.removal_retry.is_some_and(|retry| crate::clock::now() < retry) {
+            return;
+        }
+        let Some(oldest) = self.state.occupancy.oldest_empty() else { return };
+        if let Err(error) = self.remove_oldest() {
+            tracing::warn!(segment = file_name(oldest), %error, "storage: cannot remove a segment; trying again");
+            self.removal_retry = Some(crate::clock::now() + REMOVAL_RETRY);
+        } else {
+            self.removal_retry = None;
+        }
+    }
+
     /// Removes the oldest segment, if nothing in it is needed. Everything that was written anew must be synced. One at
     /// a time: a power cut may undo a removal, but must not undo an earlier one and keep a later one.
-    fn remove_oldest(&mut self) {
-        let Some(oldest) = self.state.occupancy.oldest_empty() else { return };
-        let removed = match self.disk.remove(&file_name(oldest)) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            removed => removed.and_then(|()| self.disk.sync_directory()),
-        };
-        if let Err(error) = removed {
-            // What is left over is read again at the next start, and changes nothing.
-            tracing::warn!(segment = file_name(oldest), %error, "storage: cannot remove a segment");
+    fn remove_oldest(&mut self) -> io::Result<()> {
+        let Some(oldest) = self.state.occupancy.oldest_empty() else { return Ok(()) };
+        match self.disk.remove(&file_name(oldest)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => self.disk.sync_directory()?,
         }
         self.segments.remove(&oldest);
         self.state.occupancy.remove_oldest();
+        Ok(())
     }
 }
 

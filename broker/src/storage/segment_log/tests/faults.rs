@@ -28,12 +28,8 @@ fn append_all(log: &SegmentLog, records: impl IntoIterator<Item = Record>) {
 }
 
 fn until_failure(log: &SegmentLog) -> String {
-    loop {
-        if let Some(failure) = log.failure() {
-            return failure;
-        }
-        thread::yield_now();
-    }
+    until("the failure", || log.failure().is_some());
+    log.failure().unwrap()
 }
 
 /// A log with a session and three messages, each a group of its own; the disk, and where the groups end.
@@ -367,11 +363,32 @@ fn removed_files_stay_removed_in_order() {
             ],
         );
         if stamp % 10 == 0 {
-            let copy = disk.crash(Crash::Power(stamp));
-            disk.faults(|faults| faults.dead = false);
-            try_open(&copy, &small()).unwrap();
+            try_open(&disk.copy_after(Crash::Power(stamp)), &small()).unwrap();
         }
     }
+}
+
+#[test]
+fn segment_that_cannot_be_removed_keeps_the_younger_ones() {
+    let disk = FaultyDisk::default();
+    let (log, _) = try_open(&disk, &small()).unwrap();
+    append_all(&log, [opened(1)]);
+    for stamp in 1..300 {
+        if stamp % 50 == 0 {
+            disk.faults(|faults| faults.failing_removals = 2);
+        }
+        append_all(
+            &log,
+            [
+                queued(message(stamp), [1]),
+                Record::Settled { session: session(1), messages: vec![self::stamp(stamp)] },
+            ],
+        );
+        try_open(&disk.copy_after(Crash::Process), &small()).unwrap();
+    }
+    disk.faults(|faults| faults.failing_removals = 0);
+    let few = usize::try_from(writer::SLACK_SEGMENTS).unwrap() + 3;
+    until("empty segments are gone", || disk.sizes().len() <= few);
 }
 
 #[test]

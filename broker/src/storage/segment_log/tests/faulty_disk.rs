@@ -42,6 +42,8 @@ pub(super) struct Faults {
     pub(super) syncs_left: Option<u32>,
     /// How many bytes the files together may have.
     pub(super) capacity: Option<usize>,
+    /// This many removals fail.
+    pub(super) failing_removals: u32,
     /// Everything fails from now on, as for a process that was killed.
     pub(super) dead: bool,
     /// How many syncs of files were tried.
@@ -85,13 +87,24 @@ impl FaultyDisk {
     pub(super) fn crash(&self, crash: Crash) -> Self {
         let mut contents = self.0.lock();
         contents.faults.dead = true;
+        contents.after(crash)
+    }
+
+    /// The disk as a crash at this moment would leave it; the old one goes on.
+    pub(super) fn copy_after(&self, crash: Crash) -> Self {
+        self.0.lock().after(crash)
+    }
+}
+
+impl Contents {
+    fn after(&self, crash: Crash) -> FaultyDisk {
         let mut random = Random(match crash {
             Crash::Process => 0,
             Crash::Power(seed) => seed,
         });
         let power = crash != Crash::Process;
         // Whether unsynced changes of the directory survive is one choice: journals keep their order.
-        let directory = if power && random.next(2) == 0 { &contents.durable } else { &contents.live };
+        let directory = if power && random.next(2) == 0 { &self.durable } else { &self.live };
         let files = directory.iter().map(|(name, file)| {
             let file = file.lock();
             let bytes = if power { file.after_power_cut(&mut random) } else { file.live.clone() };
@@ -105,7 +118,7 @@ impl FaultyDisk {
         });
         let live: BTreeMap<_, _> = files.collect();
         let durable = live.clone();
-        Self(Arc::new(Mutex::new(Contents { live, durable, faults: Faults::default() })))
+        FaultyDisk(Arc::new(Mutex::new(Self { live, durable, faults: Faults::default() })))
     }
 }
 
@@ -195,6 +208,10 @@ impl Disk for FaultyDisk {
     fn remove(&mut self, name: &str) -> io::Result<()> {
         let mut contents = self.0.lock();
         contents.check()?;
+        if contents.faults.failing_removals > 0 {
+            contents.faults.failing_removals -= 1;
+            return Err(io::Error::other("the removal failed"));
+        }
         contents.live.remove(name).map(drop).ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 

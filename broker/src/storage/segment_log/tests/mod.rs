@@ -33,13 +33,27 @@ impl Wake for Unpark {
     }
 }
 
+/// How long a test waits for the writer.
+const DEADLINE: Duration = Duration::from_secs(60);
+
 /// Waits until the ticket is safe.
 fn wait(log: &SegmentLog, ticket: Ticket) {
     let waker = Waker::from(Arc::new(Unpark(thread::current())));
+    let until = crate::clock::now() + DEADLINE;
     while log.wait(ticket, &waker) {
-        thread::park();
+        thread::park_timeout(until.saturating_duration_since(crate::clock::now()));
+        assert!(crate::clock::now() < until, "{ticket:?} is not safe; the failure: {:?}", log.failure());
     }
     assert!(log.durable() >= ticket);
+}
+
+/// Waits until the condition holds, which takes a writer that nobody waits for.
+fn until(what: &str, holds: impl Fn() -> bool) {
+    let until = crate::clock::now() + DEADLINE;
+    while !holds() {
+        assert!(crate::clock::now() < until, "in vain for {what}");
+        thread::yield_now();
+    }
 }
 
 fn metrics() -> StorageMetrics {
