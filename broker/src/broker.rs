@@ -157,8 +157,7 @@ impl Broker {
         })?;
         let slots = realms::settle(&mut config.clone(), &Access::new(Vec::new()));
         let access = Arc::new(AccessHandle::new(Access::load_slots(&slots)?));
-        let limits = &config.limits;
-        let doorman = Doorman::new(limits.connections, limits.connections_per_address, Arc::clone(&metrics));
+        let doorman = Doorman::new(&config.limits, Arc::clone(&metrics));
         let (listeners, planned) = Listeners::bind(doorman, &config.listeners)?;
         let listeners = Arc::new(listeners);
         let settings = Settings::new(config);

@@ -4,6 +4,7 @@ mod restore;
 
 use std::{
     cell::RefCell,
+    net::IpAddr,
     ops::Range,
     sync::Arc,
     time::{Duration, Instant},
@@ -147,6 +148,11 @@ impl Hub {
         self.mailbox_limits.set(settings.mailbox_limits());
         self.guard.set(settings.limits.guard());
         self.settings.swap(settings);
+    }
+
+    /// Whether the limits of addresses do not hold for this one.
+    pub(crate) fn spares(&self, address: IpAddr) -> bool {
+        self.guard.spares(address)
     }
 
     /// The next message's stamp.

@@ -90,11 +90,17 @@ impl ListenerTerms {
         self.connections = Arc::clone(&before.connections);
     }
 
-    /// A place for a connection from this address, unless its network is kept out or the listener is full.
-    pub(super) fn enter(&self, address: IpAddr) -> Result<Place, RefusalReason> {
+    /// Whether a connection from this address may try to come in: its network is not kept out, and the listener not full.
+    pub(super) fn check(&self, address: IpAddr) -> Result<(), RefusalReason> {
         if !self.standing.admits(address) {
             return Err(RefusalReason::Network);
         }
+        let inside = self.connections.load(Ordering::Relaxed);
+        if inside >= self.connections_max { Err(RefusalReason::TooManyOnListener) } else { Ok(()) }
+    }
+
+    /// A place for a connection that is let in, unless the listener is full.
+    pub(super) fn enter(&self) -> Result<Place, RefusalReason> {
         let before = self.connections.fetch_add(1, Ordering::Relaxed);
         let place = Place(Arc::clone(&self.connections));
         if before >= self.connections_max { Err(RefusalReason::TooManyOnListener) } else { Ok(place) }
@@ -156,7 +162,7 @@ mod tests {
             (&[], &["2001:db8::/32"], "10.0.0.1", true),
         ] {
             let terms = terms(|config| (config.allow, config.deny) = (networks(allow), networks(deny)));
-            let entered = terms.enter(address.parse().unwrap()).map(drop);
+            let entered = terms.check(address.parse().unwrap());
             assert_eq!(entered, if admitted { Ok(()) } else { Err(RefusalReason::Network) }, "{address}");
         }
     }
@@ -165,12 +171,14 @@ mod tests {
     fn places_are_limited_and_given_back() {
         let terms = terms(|config| config.connections_max = Some(1));
         let address = [127, 0, 0, 1].into();
-        let place = terms.enter(address).unwrap();
+        assert_eq!(terms.check(address), Ok(()));
+        let place = terms.enter().unwrap();
         for _ in 0..3 {
-            assert_eq!(terms.enter(address).err(), Some(RefusalReason::TooManyOnListener));
+            assert_eq!(terms.enter().err(), Some(RefusalReason::TooManyOnListener));
+            assert_eq!(terms.check(address), Err(RefusalReason::TooManyOnListener));
         }
         drop(place);
-        assert!(terms.enter(address).is_ok());
+        assert!(terms.enter().is_ok());
     }
 
     #[test]

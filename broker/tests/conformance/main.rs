@@ -39,6 +39,7 @@ mod guard;
 mod identifiers;
 mod keep_alive;
 mod listeners;
+mod lobby;
 mod malformed;
 mod pressure;
 mod properties;
