@@ -255,6 +255,7 @@ impl Broker {
             self.hub.registry.vacate_all(ReasonCode::ServerShuttingDown, None);
             tokio::time::sleep(SHUTDOWN_POLL_INTERVAL).await;
         }
+        self.hub.refusals.sum_up_all();
         let store = Arc::clone(&self.hub.store);
         // It fails only if the store panics, and then there is nothing left to save.
         tokio::task::spawn_blocking(move || store.close()).await.ok();
@@ -319,6 +320,7 @@ async fn keep_house(hub: Arc<Hub>, storage: Component, listeners: Arc<Listeners>
     loop {
         interval.tick().await;
         hub.expire(clock::now());
+        hub.refusals.sum_up(clock::now());
         hub.sweep_retained(&mut sweep, clock::now());
         tell_expiry(&hub.metrics, &mut expiry, &listeners.validities(), clock::unix_time());
         match hub.store.failure() {

@@ -12,6 +12,7 @@ use crate::{
     clock,
     config::Persistence,
     hub::Hub,
+    log::Refusals,
     net::Listeners,
     reload::{ReloadError, ReloadHandle, Report, Trigger},
     sessions::{Found, OnlineClient},
@@ -279,6 +280,10 @@ impl Control {
                 expires_in_seconds: expires_at.map(|at| at.saturating_duration_since(now).as_secs()),
             },
         })
+    }
+
+    pub(super) fn refusals(&self) -> &Refusals {
+        &self.hub.refusals
     }
 
     pub(super) fn audit(&self) -> &Audit {

@@ -86,7 +86,7 @@ pub(super) async fn welcome(
         }
         () = let_in(Arc::clone(&hub), socket, address, Arc::clone(&listener), entrance) => return,
     };
-    turn_away(&hub, &listener, address, &refused);
+    turn_away(&hub, address, &refused);
 }
 
 async fn let_in(
@@ -105,22 +105,22 @@ async fn let_in(
     let (mut stream, certificate) = match tokio::time::timeout_at(deadline, opened).await {
         Ok(Ok(opened)) => opened,
         Ok(Err(Unopened { refused, farewell })) => {
-            turn_away(&hub, &listener, address, &refused);
+            turn_away(&hub, address, &refused);
             if let Some((stream, answer)) = farewell {
                 tokio::time::timeout(REFUSAL_TIME_MAX, stream.finish(&answer)).await.ok();
             }
             return;
         }
-        Err(_) => return turn_away(&hub, &listener, address, &too_slow(limit)),
+        Err(_) => return turn_away(&hub, address, &too_slow(limit)),
     };
     let reading = read_connect(&settings, &mut stream, &mut received, waiting);
     let mut connect = match tokio::time::timeout_at(deadline, reading).await {
         Ok(Ok(connect)) => connect,
         Ok(Err(refused)) => {
-            turn_away(&hub, &listener, address, &refused);
+            turn_away(&hub, address, &refused);
             return answer_refusal(stream, &refused).await;
         }
-        Err(_) => return turn_away(&hub, &listener, address, &too_slow(limit)),
+        Err(_) => return turn_away(&hub, address, &too_slow(limit)),
     };
     let client = Applicant {
         certificate,
@@ -153,17 +153,15 @@ fn too_slow(limit: Duration) -> Refused {
     Refused::silently(RefusalReason::ConnectTimeout, detail)
 }
 
-/// Of a stranger who did not get as far as a name: lines without end must not fill the disk.
-fn turn_away(hub: &Hub, listener: &ListenerTerms, address: SocketAddr, refused: &Refused) {
-    hub.metrics.connections_refused.inc(refused.counted);
-    if let Some(more) = listener.logs_refusal(clock::now()) {
-        log::not_admitted(&hub.audit, None, None, address, format_args!("{}{more}", refused.detail));
-    }
+/// Of a stranger who did not get as far as a name.
+fn turn_away(hub: &Hub, address: SocketAddr, refused: &Refused) {
+    refuse(hub, None, None, address, refused);
 }
 
 fn refuse(hub: &Hub, client: Option<&str>, user: Option<&str>, address: SocketAddr, refused: &Refused) {
     hub.metrics.connections_refused.inc(refused.counted);
-    log::not_admitted(&hub.audit, client, user, address, format_args!("{}", refused.detail));
+    let detail = format_args!("{}", refused.detail);
+    hub.refusals.not_admitted(refused.counted, client, user, address, detail);
 }
 
 async fn answer_refusal(stream: Stream, refused: &Refused) {

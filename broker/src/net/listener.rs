@@ -11,7 +11,7 @@ use super::{
     handshake::{self, Leaving},
     terms::ListenerTerms,
 };
-use crate::{clock, config::ListenerConfig, hub::Hub, log, metrics::RefusalReason};
+use crate::{clock, config::ListenerConfig, hub::Hub, metrics::RefusalReason};
 
 /// How long to wait when the system has no more file descriptors: accepting fails at once until one is free.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(50);
@@ -61,13 +61,13 @@ impl Listener {
         hub.metrics.connections_accepted.inc();
         let terms = self.terms.load_full();
         if let Err(too_fast) = hub.arrivals.from_address(address.ip(), clock::now()) {
-            return turn_away(hub, &terms, address, RefusalReason::TooFast, &too_fast.to_string());
+            return turn_away(hub, address, RefusalReason::TooFast, &too_fast.to_string());
         }
         let spared = hub.spares(address.ip());
         let knocked = terms.check(address.ip()).and_then(|()| doorman.knock(address.ip(), spared));
         let (entrance, displacement) = match knocked {
             Ok(waits) => waits,
-            Err(reason) => return turn_away(hub, &terms, address, reason, refusal_text(reason)),
+            Err(reason) => return turn_away(hub, address, reason, refusal_text(reason)),
         };
         // Small packets must not wait for the acknowledgement of earlier ones. The system refuses only on a socket
         // that is gone already, which the handshake finds out.
@@ -95,9 +95,7 @@ pub(super) fn refusal_text(reason: RefusalReason) -> &'static str {
 }
 
 /// Refuses a connection before anything else is done for it.
-fn turn_away(hub: &Hub, terms: &ListenerTerms, address: SocketAddr, reason: RefusalReason, detail: &str) {
+fn turn_away(hub: &Hub, address: SocketAddr, reason: RefusalReason, detail: &str) {
     hub.metrics.connections_refused.inc(reason);
-    if let Some(more) = terms.logs_refusal(clock::now()) {
-        log::not_admitted(&hub.audit, None, None, address, format_args!("{detail}{more}"));
-    }
+    hub.refusals.not_admitted(reason, None, None, address, format_args!("{detail}"));
 }

@@ -44,6 +44,7 @@ mod malformed;
 mod pressure;
 mod properties;
 mod quality;
+mod refusals;
 mod reload;
 mod retained;
 mod scram;
