@@ -276,6 +276,15 @@ fn errors_of_clients_and_logs_have_a_line() {
             listener("mount_point = \"a/#\""),
             "broker.toml:3: found \"a/#\", expected the beginning of a topic",
         ),
+        (
+            listener("mount_point = \"site\""),
+            "broker.toml:3: found \"site\", which would be a part of the first level of each topic, expected \"site/\", \
+             or `mount_point_within_level = true`",
+        ),
+        (
+            listener("mount_point_within_level = true"),
+            "broker.toml:3: found `mount_point_within_level`, expected it only beside `mount_point`",
+        ),
         (listener("maximum_qos = 3"), "broker.toml:3: found 3, expected 0, 1 or 2"),
         (listener("versions = []"), "broker.toml:3: found no version of MQTT, expected \"3.1\""),
         (
