@@ -74,6 +74,7 @@ pub(super) async fn admit(
     let Applicant { certificate, entrance, .. } = client;
     entrance
         .come_in(listener)
+        .await
         .map_err(|counted| answered(ReasonCode::QuotaExceeded, counted, refusal_text(counted).to_owned()))?;
     let ids = &rules.realm(realm).client_ids;
     let unclaimable = |error: Unclaimable| answered(error.reason, RefusalReason::ClientId, error.detail);

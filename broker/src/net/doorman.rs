@@ -71,6 +71,23 @@ impl Inside {
         }
         Ok(())
     }
+
+    fn add(&mut self, address: AddressKey, bounds: Bounds) -> Result<(), RefusalReason> {
+        self.check(address, bounds)?;
+        *self.by_address.entry(address).or_default() += 1;
+        self.total += 1;
+        Ok(())
+    }
+
+    fn remove(&mut self, address: AddressKey) {
+        self.total -= 1;
+        if let Some(count) = self.by_address.get_mut(&address) {
+            *count -= 1;
+            if *count == 0 {
+                self.by_address.remove(&address);
+            }
+        }
+    }
 }
 
 impl Doorman {
@@ -128,14 +145,14 @@ impl Entrance {
         self.waiting.as_mut()
     }
 
-    /// Exchanges the place in the lobby for one inside. From then on nobody displaces the connection.
-    pub(super) fn come_in(&mut self, terms: &ListenerTerms) -> Result<(), RefusalReason> {
+    /// Exchanges the place in the lobby for one inside. From then on nobody displaces the connection; if somebody has done so
+    /// meanwhile, this waits to be dropped for it.
+    pub(super) async fn come_in(&mut self, terms: &ListenerTerms) -> Result<(), RefusalReason> {
         let place = terms.enter()?;
-        {
-            let mut inside = self.doorman.inside.lock();
-            inside.check(self.address, **self.doorman.bounds.load())?;
-            *inside.by_address.entry(self.address).or_default() += 1;
-            inside.total += 1;
+        self.doorman.inside.lock().add(self.address, **self.doorman.bounds.load())?;
+        if self.waiting.as_ref().is_some_and(|waiting| !waiting.leave()) {
+            self.doorman.inside.lock().remove(self.address);
+            std::future::pending::<()>().await;
         }
         self._place = Some(place);
         self.waiting = None;
@@ -149,19 +166,17 @@ impl Drop for Entrance {
         if self.waiting.is_some() {
             return;
         }
-        let mut inside = self.doorman.inside.lock();
-        inside.total -= 1;
-        if let Some(count) = inside.by_address.get_mut(&self.address) {
-            *count -= 1;
-            if *count == 0 {
-                inside.by_address.remove(&self.address);
-            }
-        }
+        self.doorman.inside.lock().remove(self.address);
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::{
+        pin::pin,
+        task::{Context, Poll, Waker},
+    };
+
     use super::*;
     use crate::config::ListenerConfig;
 
@@ -172,13 +187,22 @@ mod tests {
         (Arc::new(Doorman::new(&limits, Metrics::new())), Arc::new(ListenerTerms::new(&config, None)))
     }
 
+    /// What comes out at once; `None` if it has to be waited for.
+    fn now<T>(future: impl Future<Output = T>) -> Option<T> {
+        let mut context = Context::from_waker(Waker::noop());
+        match pin!(future).poll(&mut context) {
+            Poll::Ready(output) => Some(output),
+            Poll::Pending => None,
+        }
+    }
+
     fn enter(
         doorman: &Arc<Doorman>,
         terms: &ListenerTerms,
         address: IpAddr,
     ) -> Result<Entrance, RefusalReason> {
-        let (mut entrance, _) = doorman.knock(address, false)?;
-        entrance.come_in(terms).map(|()| entrance)
+        let (mut entrance, _displacement) = doorman.knock(address, false)?;
+        now(entrance.come_in(terms)).expect("its place is its own").map(|()| entrance)
     }
 
     #[test]
@@ -215,7 +239,7 @@ mod tests {
         let knock = || doorman.knock([10, 0, 0, 1].into(), false).unwrap().0;
         let mut entrances = [(); 4].map(|()| knock());
         assert_eq!((doorman.count(), doorman.metrics.connections_pending.get()), (4, 4));
-        let came_in = entrances.each_mut().map(|entrance| entrance.come_in(&terms));
+        let came_in = entrances.each_mut().map(|entrance| now(entrance.come_in(&terms)).unwrap());
         let full = Err(RefusalReason::TooManyConnections);
         assert_eq!(came_in, [Ok(()), Ok(()), full, full]);
         assert_eq!(
@@ -225,5 +249,20 @@ mod tests {
         drop(entrances);
         assert_eq!((doorman.count(), doorman.metrics.connections_open.get()), (0, 0));
         assert_eq!(terms.enter().map(drop), Ok(()));
+    }
+
+    #[test]
+    fn who_was_displaced_does_not_come_in() {
+        let (doorman, terms) = doorman(|limits| limits.pending_connections = 1);
+        let knock = || doorman.knock([10, 0, 0, 1].into(), false).unwrap();
+        let (mut first, displacement) = knock();
+        let (mut second, _displacement) = knock();
+        assert!(now(first.come_in(&terms)).is_none() && now(displacement.happens()).is_some());
+        assert_eq!(now(second.come_in(&terms)), Some(Ok(())));
+        drop(first);
+        assert_eq!((doorman.count(), doorman.metrics.connections_pending.get()), (1, 0));
+        drop(second);
+        assert_eq!((doorman.count(), doorman.metrics.connections_open.get()), (0, 0));
+        assert!(doorman.inside.lock().by_address.is_empty());
     }
 }

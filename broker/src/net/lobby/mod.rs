@@ -166,6 +166,15 @@ impl Waiting {
         }
     }
 
+    /// Gives the place back. False if it was given to somebody else, who counts in its stead.
+    pub(super) fn leave(&self) -> bool {
+        let had_place = self.lobby.places.lock().leave(self.number).is_some();
+        if had_place {
+            self.lobby.metrics.connections_pending.dec();
+        }
+        had_place
+    }
+
     /// The CONNECT packet is about to need so many bytes.
     pub(super) fn holds(&mut self, bytes: usize) -> Result<(), NoMemory> {
         let more = bytes.saturating_sub(FREE_BYTES).saturating_sub(self.bytes);
@@ -185,10 +194,7 @@ impl Waiting {
 impl Drop for Waiting {
     fn drop(&mut self) {
         self.lobby.bytes.fetch_sub(self.bytes, Ordering::Relaxed);
-        // Displaced, it has no place any more; the newcomer counts in its stead.
-        if self.lobby.places.lock().leave(self.number).is_some() {
-            self.lobby.metrics.connections_pending.dec();
-        }
+        self.leave();
     }
 }
 
