@@ -48,8 +48,8 @@ struct Inside {
 pub(crate) struct Entrance {
     doorman: Arc<Doorman>,
     address: AddressKey,
-    /// `None`: it is inside.
-    waiting: Option<Waiting>,
+    /// `None`: it is inside. Boxed, because it is needed for a moment only.
+    waiting: Option<Box<Waiting>>,
     _place: Option<Place>,
 }
 
@@ -135,14 +135,14 @@ impl Doorman {
         let (waiting, displacement) = self.lobby.enter(address, spared)?;
         self.metrics.connections_open.inc();
         let doorman = Arc::clone(self);
-        Ok((Entrance { doorman, address: key, waiting: Some(waiting), _place: None }, displacement))
+        Ok((Entrance { doorman, address: key, waiting: Some(Box::new(waiting)), _place: None }, displacement))
     }
 }
 
 impl Entrance {
     /// The place in the lobby, until the client is let in.
     pub(super) fn waiting(&mut self) -> Option<&mut Waiting> {
-        self.waiting.as_mut()
+        self.waiting.as_deref_mut()
     }
 
     /// Exchanges the place in the lobby for one inside. From then on nobody displaces the connection; if somebody has done so

@@ -11,7 +11,7 @@ scenarios! {
         strangers_take_no_places_of_clients,
         large_connect_packets_share_a_budget,
     }
-    v5 { who_is_let_in_is_not_displaced }
+    v5 { who_is_let_in_is_not_displaced, the_address_with_most_strangers_gives_up_a_place }
 }
 
 async fn half_open_connections_keep_nobody_out(version: Version) {
@@ -82,4 +82,26 @@ async fn who_is_let_in_is_not_displaced(version: Version) {
     }
     until("the refusals", || server.refused(RefusalReason::Displaced) == 3).await;
     client.ping().await;
+}
+
+/// Half-open connections of another address, younger than that of a slow client: it is one of them that has to go.
+async fn the_address_with_most_strangers_gives_up_a_place(version: Version) {
+    let server = Setup::new().limits(|limits| limits.pending_connections = 4).start().await;
+    let mut slow = Client::open(&server, version).await;
+    server.until_accepted(1).await;
+    let mut strangers = Vec::new();
+    for accepted in 2..=4 {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind(([127, 0, 0, 2], 0).into()).unwrap();
+        let stream = socket.connect(server.address()).await.unwrap();
+        let address = stream.local_addr().unwrap();
+        strangers.push(Client::over(stream, version, address));
+        server.until_accepted(accepted).await;
+    }
+    let mut newcomer = Client::join(&server, version, "newcomer").await;
+    strangers[0].expect_no_service().await;
+    slow.send(clean(version, "slow")).await;
+    assert_eq!(slow.expect_connack().await.reason, ReasonCode::Success);
+    newcomer.ping().await;
+    assert_eq!(server.refused(RefusalReason::Displaced), 1);
 }
