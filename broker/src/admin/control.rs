@@ -12,6 +12,7 @@ use crate::{
     clock,
     config::Persistence,
     hub::Hub,
+    log::Refusals,
     net::{Listeners, tls::Validity},
     reload::{ReloadError, ReloadHandle, Report, Trigger},
     sessions::{Found, OnlineClient},
@@ -287,6 +288,10 @@ impl Control {
                 expires_in_seconds: expires_at.map(|at| at.saturating_duration_since(now).as_secs()),
             },
         })
+    }
+
+    pub(super) fn refusals(&self) -> &Refusals {
+        &self.hub.refusals
     }
 
     pub(super) fn audit(&self) -> &Audit {

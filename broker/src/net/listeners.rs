@@ -245,9 +245,9 @@ impl Listeners {
         lives.iter().flat_map(|live| live.validities()).collect()
     }
 
-    /// So many connections may come in from now on.
+    /// These limits of connections hold from now on.
     pub(crate) fn set_limits(&self, limits: &Limits) {
-        self.doorman.set_limits(limits.connections, limits.connections_per_address);
+        self.doorman.set_limits(limits);
     }
 
     /// Accepts no more connections, and sends away everybody who waits to be let in.
@@ -263,7 +263,7 @@ impl Listeners {
 
     /// How many connections there are.
     pub(crate) fn inside(&self) -> usize {
-        self.doorman.inside()
+        self.doorman.count()
     }
 }
 
