@@ -106,7 +106,7 @@ impl Arguments {
 pub(crate) fn run(arguments: &Arguments, logging: &logging::Arguments) -> Result<(), Failure> {
     let loaded = arguments.load()?;
     if arguments.test_config {
-        say(format_args!("OK: {}", check::describe_broker(&loaded)?));
+        say(format_args!("OK: {}", check::try_broker(&loaded)?));
         return Ok(());
     }
     if arguments.daemon {

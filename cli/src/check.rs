@@ -10,7 +10,7 @@ use gaugeline_broker::{
     tls,
 };
 
-use crate::{bridge, clock, failure::Failure, files, output::say};
+use crate::{bridge, clock, failure::Failure, files, output::say, process, reach};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -64,7 +64,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
 /// Reads all that the broker reads at its start.
 fn check_broker(path: &Path) -> Result<String, Failure> {
     let loaded = config::load(path, &Overrides::default()).map_err(Failure::configuration)?;
-    let summary = describe_broker(&loaded)?;
+    let summary = try_broker(&loaded)?;
     if loaded.format == Format::Toml {
         return Ok(summary);
     }
@@ -73,8 +73,18 @@ fn check_broker(path: &Path) -> Result<String, Failure> {
     Ok(format!("{summary}; {others} is honoured"))
 }
 
-/// What a broker with this configuration would do, in a line.
-pub(crate) fn describe_broker(loaded: &Loaded) -> Result<String, Failure> {
+/// Tries what the broker does at its start, as the user that it becomes, and says what it would do, in a line.
+///
+/// Where that is another user, this process is that user from now on.
+pub(crate) fn try_broker(loaded: &Loaded) -> Result<String, Failure> {
+    let not_tried = process::rehearse(&loaded.config.process)?;
+    not_tried.iter().for_each(|note| eprintln!("Warning: {note}"));
+    let summary = describe_broker(loaded)?;
+    reach::check(&loaded.config)?.iter().for_each(|note| eprintln!("Warning: {note}"));
+    Ok(summary)
+}
+
+fn describe_broker(loaded: &Loaded) -> Result<String, Failure> {
     let config = &loaded.config;
     let access = Access::load(&config.realms).map_err(Failure::configuration)?;
     let mut listeners = Vec::new();

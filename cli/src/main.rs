@@ -24,6 +24,7 @@ mod pki;
 mod process;
 mod publish;
 mod random;
+mod reach;
 mod secret;
 mod signals;
 mod subscribe;
