@@ -33,7 +33,21 @@ pub(crate) fn take_convertible(batch: &Batch, dead: &mut Vec<(usize, Rejection)>
             None => true,
         });
     }
+    dead.iter_mut().for_each(|(_, why)| explain(why));
     converted
+}
+
+/// Says what to do about a conflict. The number of lines that the answer speaks of is that of a whole batch.
+fn explain(why: &mut Rejection) {
+    let Some(Conflict { field, known, .. }) = conflict_in(&why.detail) else { return };
+    let said = why.detail.split(" dropped=").next().unwrap_or_default();
+    why.detail = format!(
+        "{said}. A field keeps the type of its first value, here {known}. If that is wrong, delete the field's points in \
+         the database, or give it another name, and set its type in the rule, such as types = {{ {} = \"float\" }}, so that \
+         other values are kept out from the first one on",
+        serde_json::Value::from(field)
+    )
+    .into();
 }
 
 fn converted_line(line: &[u8], why: &str) -> Option<Vec<u8>> {
@@ -147,6 +161,23 @@ mod tests {
         ] {
             assert_eq!(converted_value(found, known).as_deref(), expected, "{found} as {known}");
         }
+    }
+
+    #[test]
+    fn a_conflict_that_stays_says_what_to_do() {
+        let why = "400 partial write: field type conflict: input field \"t 1\" on measurement \"m\" is type float, already \
+                   exists as type string dropped=3";
+        let mut rejection = Rejection::new(crate::mapping::Reason::Refused, why.to_owned());
+        explain(&mut rejection);
+        assert!(
+            rejection.detail.contains("already exists as type string. A field keeps"),
+            "{}",
+            rejection.detail
+        );
+        assert!(rejection.detail.contains(r#"types = { "t 1" = "float" }"#), "{}", rejection.detail);
+        let mut other = Rejection::new(crate::mapping::Reason::Refused, "points beyond dropped=1".to_owned());
+        explain(&mut other);
+        assert_eq!(other.detail, "points beyond dropped=1");
     }
 
     #[test]
