@@ -36,6 +36,15 @@ impl FileError {
         Self { path: path.into(), line: None, problem: format!("cannot be written: {}", told(error)) }
     }
 
+    /// The same with further ones, each on a line of its own.
+    #[must_use]
+    pub fn with_more(mut self, others: impl IntoIterator<Item = Self>) -> Self {
+        for other in others {
+            self.problem.push_str(&format!("\n{other}"));
+        }
+        self
+    }
+
     /// The file at fault.
     pub fn path(&self) -> &Path {
         &self.path

@@ -80,7 +80,10 @@ impl StorageArguments {
 
 impl Arguments {
     fn load(&self) -> Result<Loaded, Failure> {
-        let loaded = self.read().map_err(Failure::configuration)?;
+        let loaded = self.read().map_err(|error| match &self.config {
+            Some(path) => check::unreadable_broker(path, error),
+            None => Failure::configuration(error),
+        })?;
         if self.port.is_some() && loaded.format == Format::Toml {
             return Err(Failure::usage(
                 "-p goes with a mosquitto.conf; in broker.toml the port stands in `bind`",
