@@ -94,8 +94,8 @@ fn main() -> ExitCode {
             answer => answer.map(drop),
         },
         Command::Pki(arguments) => pki::run(&arguments),
-        Command::Pub(arguments) => run_client(&logging, publish::run(&arguments)),
-        Command::Sub(arguments) => run_client(&logging, subscribe::run(&arguments)),
+        Command::Pub(arguments) => run_client(&logging, arguments.log_level(), publish::run(&arguments)),
+        Command::Sub(arguments) => run_client(&logging, arguments.log_level(), subscribe::run(&arguments)),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -109,9 +109,10 @@ fn main() -> ExitCode {
 /// Runs a command that has one connection, and so needs one thread.
 fn run_client(
     logging: &logging::Arguments,
+    log_level: &str,
     client: impl Future<Output = Result<(), Failure>>,
 ) -> Result<(), Failure> {
-    drop(logging.install("warn")?);
+    drop(logging.install(log_level)?);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.map_err(Failure::failed)?.block_on(client)
 }

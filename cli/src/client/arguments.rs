@@ -1,5 +1,5 @@
 //! The options that `pub` and `sub` share: where the broker is, who logs in, how the session behaves. Letters and
-//! names are those of mosquitto_pub and mosquitto_sub.
+//! names are those of mosquitto_pub and mosquitto_sub, as far as there are such options here.
 
 use std::{path::PathBuf, str::FromStr, time::Duration};
 
@@ -46,6 +46,12 @@ pub(crate) struct Arguments {
     /// Client identifier; random by default
     #[arg(short = 'i', long)]
     id: Option<String>,
+    /// How a random client identifier begins, for brokers whose rights depend on it
+    #[arg(short = 'I', long, value_name = "PREFIX", conflicts_with = "id")]
+    id_prefix: Option<String>,
+    /// Say on stderr what is sent and received
+    #[arg(short = 'd', long)]
+    debug: bool,
     /// Keep the session: the broker holds messages while the client is away. Needs --id
     #[arg(short = 'c', long, alias = "disable-clean-session", requires = "id")]
     persistent: bool,
@@ -110,6 +116,11 @@ impl Arguments {
         self.url.as_ref().and_then(|url| url.topic.as_deref())
     }
 
+    /// What to log unless `--log` says otherwise.
+    pub(crate) fn log_level(&self) -> &'static str {
+        if self.debug { "warn,gaugeline=debug" } else { "warn" }
+    }
+
     /// Puts the options together; `prefix` starts the name of a client that has no other.
     pub(crate) fn target(&self, prefix: &str) -> Result<Target, Failure> {
         let url = self.url.as_ref();
@@ -145,9 +156,11 @@ impl Arguments {
         if self.session_expiry.is_some() && !version.is_v5() {
             return Err(Failure::usage("--session-expiry needs MQTT 5: before, --persistent is for ever"));
         }
-        let client_id = match &self.id {
-            Some(id) => id.clone(),
-            None => format!("{prefix}-{}", hex::encode(random::bytes::<4>()?)),
+        let random = || random::bytes::<4>().map(hex::encode);
+        let client_id = match (&self.id, &self.id_prefix) {
+            (Some(id), _) => id.clone(),
+            (None, Some(prefix)) => format!("{prefix}{}", random()?),
+            (None, None) => format!("{prefix}-{}", random()?),
         };
         let session_expiry_seconds =
             self.session_expiry.unwrap_or(if self.persistent { NEVER_EXPIRES } else { 0 });
@@ -263,6 +276,8 @@ mod tests {
         assert_eq!((url.user_name.as_deref(), url.password.as_deref()), (Some("u"), Some(&b"p"[..])));
         let option = connect("-L mqtt://u:p@h -u v -P -q");
         assert_eq!((option.user_name.as_deref(), option.password.as_deref()), (Some("v"), Some(&b"-q"[..])));
+        let prefixed = connect("-I desk-");
+        assert!(prefixed.client_id.starts_with("desk-") && prefixed.client_id.len() > 5);
         let kept = connect("-i me -c");
         assert!(!kept.clean_start && kept.properties.session_expiry_seconds == NEVER_EXPIRES);
         assert_eq!(connect("-i me -c -x 60").properties.session_expiry_seconds, 60);
@@ -288,6 +303,7 @@ mod tests {
             ("-P x --password-file y", "cannot be used with"),
             ("-u x --password-file /none", "/none"),
             ("-c", "--id"),
+            ("-i me -I you", "cannot be used with"),
             ("-i me -x 5 -V 311", "needs MQTT 5"),
             ("--will-qos 1", "--will-topic"),
             ("--will-topic a/#", "wildcard"),

@@ -8,7 +8,7 @@ use gaugeline_protocol::{
     QoS, ReasonCode,
     client::{Client, ConnectionError, Event, Receipt},
     codec::{self, Limits},
-    packet::{self, SubAck},
+    packet::{self, Connect, SubAck},
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf},
@@ -46,6 +46,8 @@ pub(crate) enum Happened {
     Published { reason: ReasonCode },
     /// The answer to a SUBSCRIBE.
     Subscribed(SubAck),
+    /// An UNSUBSCRIBE was answered.
+    Unsubscribed,
 }
 
 /// A received message.
@@ -68,7 +70,10 @@ pub(crate) struct Message {
 impl Connection {
     /// Connects and logs in.
     pub(crate) async fn open(target: &Target) -> Result<Self, Failure> {
+        let Connect { client_id, user_name, version, .. } = &target.connect;
+        tracing::debug!("connecting to {} port {}", target.host, target.port);
         let (reader, writer) = tokio::io::split(transport::connect(target).await?);
+        tracing::debug!(client_id, user = user_name, ?version, "sending CONNECT");
         let mut connection = Self {
             reader,
             writer,
@@ -99,6 +104,9 @@ impl Connection {
                 Err(error) => return Err(lost(&self.client.handle_malformed(error))),
             };
             let length = frame.len;
+            if let Some(kind) = frame.packet_type() {
+                tracing::debug!(bytes = length, "received {kind:?}");
+            }
             let packet = match packet::decode(self.client.version(), &frame, &self.limits) {
                 Ok(packet) => packet,
                 Err(error) => return Err(lost(&self.client.handle_malformed(error))),
@@ -164,6 +172,7 @@ impl Connection {
 
     /// Sends what is to be sent, takes leave of the broker and closes.
     pub(crate) async fn close(mut self) -> Result<(), Failure> {
+        tracing::debug!("sending DISCONNECT");
         self.client.disconnect(ReasonCode::Success, None).map_err(Failure::failed)?;
         let closing = async {
             while self.pending_bytes() > 0 {
@@ -224,7 +233,8 @@ fn own(event: Event<'_>) -> Result<Option<Happened>, Failure> {
                 _ => Failure::failed(text),
             });
         }
-        Event::Connected { .. } | Event::Unsubscribed(_) => None,
+        Event::Unsubscribed(_) => Some(Happened::Unsubscribed),
+        Event::Connected { .. } => None,
     })
 }
 

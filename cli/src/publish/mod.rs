@@ -19,7 +19,7 @@ Examples:
       -q 1 -t sensors/kitchen/temperature -m 21.5
   vmstat 1 | gaugeline pub -L mqtt://localhost/host/vmstat -l
 
-Options are those of mosquitto_pub.
+It takes the most used options of mosquitto_pub, which mean the same here.
 
 Exit status: 0 all messages are sent and, at QoS 1 and 2, acknowledged; 4 the broker refused \
 the login or a message; 1 anything else. A broker can only say that it refused a message with \
@@ -58,6 +58,11 @@ pub(crate) struct Arguments {
 }
 
 impl Arguments {
+    /// See [`client::Arguments::log_level`].
+    pub(crate) fn log_level(&self) -> &'static str {
+        self.client.log_level()
+    }
+
     /// The topic from either place.
     fn topic(&self) -> Result<TopicName, Failure> {
         match (&self.topic, self.client.url_topic()) {
@@ -123,7 +128,10 @@ async fn publish(
                     tracing::info!("{} has no subscriber", model.topic);
                 }
                 // A kept session may bring messages: they stay with the broker.
-                Happened::Published { .. } | Happened::Subscribed(_) | Happened::Message(_) => {}
+                Happened::Published { .. }
+                | Happened::Subscribed(_)
+                | Happened::Unsubscribed
+                | Happened::Message(_) => {}
             }
         }
         let pending_bytes = connection.pending_bytes();
@@ -136,6 +144,8 @@ async fn publish(
             payload = source.next(&mut line), if may_publish => match payload? {
                 Some(payload) => {
                     let publication = Publication { payload, ..model.clone() };
+                    let (topic, qos, bytes) = (&publication.topic, publication.qos, publication.payload.len());
+                    tracing::debug!(%topic, ?qos, bytes, "sending PUBLISH");
                     connection.client().publish(&publication).map_err(Failure::failed)?;
                 }
                 None => ended = true,

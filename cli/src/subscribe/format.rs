@@ -5,9 +5,13 @@ use std::{
     str::FromStr,
 };
 
+use jiff::Zoned;
+
 /// A message as a subscriber received it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Message<'a> {
+    /// When it arrived, in the zone of this machine.
+    pub(super) at: &'a Zoned,
     /// The topic, aliases resolved.
     pub(super) topic: &'a str,
     /// The content.
@@ -61,6 +65,9 @@ enum Part {
     PayloadLength,
     QoS,
     Retain,
+    Time,
+    UnixTime,
+    Json,
 }
 
 impl FromStr for Template {
@@ -81,7 +88,10 @@ impl FromStr for Template {
                     Some('l') => (Some(Part::PayloadLength), ' '),
                     Some('q') => (Some(Part::QoS), ' '),
                     Some('r') => (Some(Part::Retain), ' '),
-                    other => return Err(unknown('%', other, "%t %p %x %l %q %r %%")),
+                    Some('I') => (Some(Part::Time), ' '),
+                    Some('U') => (Some(Part::UnixTime), ' '),
+                    Some('j') => (Some(Part::Json), ' '),
+                    other => return Err(unknown('%', other, "%t %p %x %l %q %r %I %U %j %%")),
                 },
                 (_, _) => match rest.next() {
                     Some('n') => (None, '\n'),
@@ -119,6 +129,12 @@ impl Template {
                 Part::PayloadLength => write!(out, "{}", message.payload.len())?,
                 Part::QoS => write!(out, "{}", message.qos)?,
                 Part::Retain => write!(out, "{}", u8::from(message.retain))?,
+                Part::Time => write!(out, "{}", message.at.strftime("%Y-%m-%dT%H:%M:%S%z"))?,
+                Part::UnixTime => {
+                    let at = message.at.timestamp();
+                    write!(out, "{}.{:09}", at.as_second(), at.subsec_nanosecond())?;
+                }
+                Part::Json => write_json_of_mosquitto(message, out)?,
             }
         }
         Ok(())
@@ -148,6 +164,22 @@ fn write_json(message: &Message<'_>, out: &mut impl Write) -> io::Result<()> {
     serde_json::to_writer(out, &object).map_err(io::Error::from)
 }
 
+/// The message with the keys of mosquitto_sub's `%j`.
+fn write_json_of_mosquitto(message: &Message<'_>, out: &mut impl Write) -> io::Result<()> {
+    let mut object = serde_json::json!({
+        "tst": message.at.strftime("%Y-%m-%dT%H:%M:%S.%6f%z").to_string(),
+        "topic": message.topic,
+        "qos": message.qos,
+        "retain": u8::from(message.retain),
+        "payloadlen": message.payload.len(),
+    });
+    match std::str::from_utf8(message.payload) {
+        Ok(text) => insert(&mut object, "payload", text),
+        Err(_) => insert(&mut object, "payload_hex", &hex::encode(message.payload)),
+    }
+    serde_json::to_writer(out, &object).map_err(io::Error::from)
+}
+
 /// Adds a text to a JSON object.
 fn insert(object: &mut serde_json::Value, key: &str, text: &str) {
     if let Some(object) = object.as_object_mut() {
@@ -157,10 +189,19 @@ fn insert(object: &mut serde_json::Value, key: &str, text: &str) {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::LazyLock;
+
     use super::*;
 
-    const MESSAGE: Message<'_> =
-        Message { topic: "a/b", payload: b"21.5", qos: 1, retain: true, content_type: None };
+    static AT: LazyLock<Zoned> = LazyLock::new(|| "2026-11-22T06:30:00.25+01:00[+01:00]".parse().unwrap());
+    static MESSAGE: LazyLock<Message<'_>> = LazyLock::new(|| Message {
+        at: &AT,
+        topic: "a/b",
+        payload: b"21.5",
+        qos: 1,
+        retain: true,
+        content_type: None,
+    });
 
     fn written(output: &Output, message: &Message<'_>) -> String {
         let mut out = Vec::new();
@@ -176,7 +217,7 @@ mod tests {
             written(&Output::Json, &MESSAGE),
             r#"{"payload":"21.5","qos":1,"retain":true,"topic":"a/b"}"#
         );
-        let binary = Message { payload: &[0xff, 0], content_type: Some("x"), ..MESSAGE };
+        let binary = Message { payload: &[0xff, 0], content_type: Some("x"), ..*MESSAGE };
         assert_eq!(
             written(&Output::Json, &binary),
             r#"{"content_type":"x","payload_hex":"ff00","qos":1,"retain":true,"topic":"a/b"}"#
@@ -187,6 +228,11 @@ mod tests {
     fn a_template_is_filled_in() {
         let template = r"%t\t%p %x %l q%q r%r 100%%\\\n".parse().map(Output::Template).unwrap();
         assert_eq!(written(&template, &MESSAGE), "a/b\t21.5 32312e35 4 q1 r1 100%\\\n");
+        let times = "%I %U".parse().map(Output::Template).unwrap();
+        assert_eq!(written(&times, &MESSAGE), "2026-11-22T06:30:00+0100 1795325400.250000000");
+        let json = "%j".parse().map(Output::Template).unwrap();
+        let expected = r#"{"payload":"21.5","payloadlen":4,"qos":1,"retain":1,"topic":"a/b","tst":"2026-11-22T06:30:00.250000+0100"}"#;
+        assert_eq!(written(&json, &MESSAGE), expected);
         let empty = "".parse().map(Output::Template).unwrap();
         assert_eq!(written(&empty, &MESSAGE), "");
     }

@@ -14,8 +14,11 @@ use gaugeline_protocol::{
     packet::{RetainHandling, SubscribeFilter},
 };
 
+use jiff::{Timestamp, tz::TimeZone};
+
 use crate::{
     client::{self, Connection, Happened, parse_qos},
+    clock,
     failure::Failure,
     signals::Shutdown,
 };
@@ -28,10 +31,11 @@ Examples:
       -v -t 'sensors/#'
   gaugeline sub -L 'mqtt://localhost/sensors/#' --json -C 10 -W 60
 
-Options are those of mosquitto_sub.
+It takes the most used options of mosquitto_sub, which mean the same here.
 
 Placeholders of --format: %t topic, %p payload, %x payload in hex, %l its length in bytes, \
-%q QoS, %r retained (0 or 1), %% a percent sign; \\n \\t \\0 \\\\ as in C.
+%q QoS, %r retained (0 or 1), %I time of arrival (ISO 8601), %U the same in seconds since 1970, \
+%j all of it as JSON, %% a percent sign; \\n \\t \\0 \\\\ as in C.
 
 Exit status: 0 after --count messages or Ctrl-C; 4 the broker refused the login or a \
 subscription; 27 --timeout is over; 1 anything else.";
@@ -44,6 +48,15 @@ pub(crate) struct Arguments {
     /// Topic filter to subscribe to (repeatable); may also stand in --url
     #[arg(short = 't', long = "topic", value_name = "FILTER", value_parser = parse_filter)]
     topics: Vec<TopicFilter>,
+    /// Topic filter of messages that are not printed (repeatable)
+    #[arg(short = 'T', long = "filter-out", value_name = "FILTER", value_parser = parse_filter)]
+    filter_out: Vec<TopicFilter>,
+    /// Topic filter to unsubscribe from, of a session that was kept (repeatable)
+    #[arg(short = 'U', long = "unsubscribe", value_name = "FILTER", value_parser = parse_filter)]
+    unsubscribe: Vec<TopicFilter>,
+    /// End once the broker has answered the subscriptions, as to begin a session that it keeps
+    #[arg(short = 'E')]
+    end_when_subscribed: bool,
     /// The highest quality of service to receive
     #[arg(short = 'q', long, value_name = "0|1|2", default_value = "0", value_parser = parse_qos)]
     qos: QoS,
@@ -76,6 +89,11 @@ pub(crate) struct Arguments {
 }
 
 impl Arguments {
+    /// See [`client::Arguments::log_level`].
+    pub(crate) fn log_level(&self) -> &'static str {
+        self.client.log_level()
+    }
+
     /// The filters from both places.
     fn filters(&self) -> Result<Vec<TopicFilter>, Failure> {
         let mut filters = self.topics.clone();
@@ -84,7 +102,7 @@ impl Arguments {
                 parse_filter(text).map_err(|error| Failure::usage(format!("the topic in --url {error}")))?;
             filters.push(filter);
         }
-        if filters.is_empty() {
+        if filters.is_empty() && self.unsubscribe.is_empty() {
             return Err(Failure::usage("no topic: add --topic FILTER"));
         }
         Ok(filters)
@@ -137,8 +155,7 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<(), Failure> {
     if connection.session_present() {
         tracing::info!("the broker kept the session");
     }
-    let subscribe = filters.iter().map(|filter| arguments.subscription(filter.clone())).collect();
-    connection.client().subscribe(subscribe, None).map_err(Failure::failed)?;
+    request(&mut connection, arguments, &filters)?;
     let ended = tokio::select! {
         ended = receive(&mut connection, Printer::new(arguments), &filters) => ended,
         () = shutdown.requested() => Ok(()),
@@ -149,6 +166,25 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<(), Failure> {
     ended.and(closed)
 }
 
+/// Asks for what is wanted, and for what is no longer wanted.
+fn request(
+    connection: &mut Connection,
+    arguments: &Arguments,
+    filters: &[TopicFilter],
+) -> Result<(), Failure> {
+    let names = |filters: &[TopicFilter]| filters.iter().map(TopicFilter::to_string).collect::<Vec<_>>();
+    if !arguments.unsubscribe.is_empty() {
+        tracing::debug!(filters = ?names(&arguments.unsubscribe), "sending UNSUBSCRIBE");
+        connection.client().unsubscribe(arguments.unsubscribe.clone()).map_err(Failure::failed)?;
+    }
+    if !filters.is_empty() {
+        tracing::debug!(filters = ?names(filters), qos = ?arguments.qos, "sending SUBSCRIBE");
+        let subscribe = filters.iter().map(|filter| arguments.subscription(filter.clone())).collect();
+        connection.client().subscribe(subscribe, None).map_err(Failure::failed)?;
+    }
+    Ok(())
+}
+
 /// Prints messages until there are enough, or nobody reads stdout any more.
 async fn receive(
     connection: &mut Connection,
@@ -156,6 +192,8 @@ async fn receive(
     filters: &[TopicFilter],
 ) -> Result<(), Failure> {
     let mut receipts: Vec<Receipt> = Vec::new();
+    let mut unanswered =
+        usize::from(!filters.is_empty()) + usize::from(!printer.arguments.unsubscribe.is_empty());
     loop {
         while !printer.done
             && let Some(happened) = connection.take()?
@@ -165,9 +203,14 @@ async fn receive(
                     printer.print(&message)?;
                     receipts.extend(message.receipt.filter(|_| !printer.broken));
                 }
-                Happened::Subscribed(ack) => report(filters, &ack.reasons)?,
+                Happened::Subscribed(ack) => {
+                    report(filters, &ack.reasons)?;
+                    unanswered = unanswered.saturating_sub(1);
+                }
+                Happened::Unsubscribed => unanswered = unanswered.saturating_sub(1),
                 Happened::Published { .. } => {}
             }
+            printer.done |= printer.arguments.end_when_subscribed && unanswered == 0;
         }
         // A message is acknowledged once it is printed for good.
         printer.flush()?;
@@ -220,7 +263,14 @@ impl<'a> Printer<'a> {
             self.done = true;
             return Ok(());
         }
+        let is_out = |filter: &TopicFilter| filter.matches(&message.topic);
+        if self.arguments.filter_out.iter().any(is_out) {
+            return Ok(());
+        }
+        let at = Timestamp::try_from(clock::time_of_day()).map_err(Failure::failed)?;
+        let at = at.to_zoned(TimeZone::system());
         let line = Message {
+            at: &at,
             topic: &message.topic,
             payload: &message.payload,
             qos: message.qos as u8,

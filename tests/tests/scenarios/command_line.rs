@@ -5,6 +5,7 @@ use std::fs;
 use gaugeline_tests::{
     gaugeline::{command, gaugeline},
     home::Home,
+    http,
     process::run,
     requirement::repository,
 };
@@ -163,4 +164,34 @@ fn a_broker_that_cannot_start_says_why() {
         "{}",
         ended.stderr
     );
+}
+
+#[test]
+fn a_session_is_begun_and_narrowed_with_the_options_of_mosquitto_sub() {
+    let home = Home::new();
+    let _broker = home.broker();
+    let sub = |arguments: &[&str]| {
+        let mut command = home.client("sub", "viewer");
+        run("gaugeline sub", command.args(["-c", "-i", "desk", "-q", "1", "-W", "60"]).args(arguments))
+            .successful()
+    };
+    let said = sub(&["-E", "-d", "-t", "sensors/#"]).stderr;
+    for part in
+        ["sending CONNECT", "client_id=\"desk\"", "received ConnAck", "sending SUBSCRIBE", "received SubAck"]
+    {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    home.publish("sensors/loud/t", "1");
+    home.publish("sensors/kitchen/t", "2");
+    let printed = sub(&["-t", "sensors/#", "-T", "sensors/loud/#", "-C", "1", "-F", "%j"]).stdout;
+    assert!(printed.contains("\"payload\":\"2\"") && printed.contains("\"tst\":\""), "{printed}");
+    sub(&["-U", "sensors/#", "-E"]);
+    let session = http::get_with_token(home.admin_port, "/sessions/desk", &home.secret("admin")).unwrap();
+    assert!(session.body.contains("\"subscriptions\":[]"), "{}", session.body);
+    let mut command = home.client("pub", "sensor");
+    let published =
+        run("gaugeline pub", command.args(["-d", "-I", "hall-", "-t", "sensors/a/b", "-m", "secret"]));
+    let said = published.successful().stderr;
+    assert!(said.contains("client_id=\"hall-") && said.contains("sending PUBLISH"), "{said}");
+    assert!(!said.contains("secret"), "{said}");
 }
