@@ -3,7 +3,7 @@
 use std::{
     fs::{self, File},
     io::Read as _,
-    net::{Ipv4Addr, TcpListener, TcpStream},
+    net::{Ipv4Addr, TcpListener},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::Duration,
@@ -51,7 +51,7 @@ impl Mosquitto {
         fs::write(path("mosquitto.conf"), text).unwrap();
         let (child, log) = spawn(&program, &directory);
         let mut started = Self { port, program, directory, child, log, said: String::new() };
-        started.wait_until_it_listens();
+        started.wait_until_it_runs();
         Some(started)
     }
 
@@ -69,7 +69,8 @@ impl Mosquitto {
     pub(crate) fn restart_with(&mut self, name: &str, content: &[u8]) {
         fs::write(self.path(name), content).unwrap();
         (self.child, self.log) = spawn(&self.program, &self.directory);
-        self.wait_until_it_listens();
+        self.said.clear();
+        self.wait_until_it_runs();
     }
 
     fn read(&mut self, name: &str, content: &[u8]) -> (String, bool) {
@@ -90,9 +91,9 @@ impl Mosquitto {
         (self.said.clone(), serves)
     }
 
-    fn wait_until_it_listens(&mut self) {
-        let port = self.port;
-        self.until("listens", |_| TcpStream::connect(("127.0.0.1", port)).is_ok());
+    /// It listens before that, but forgets a signal that comes before it runs.
+    fn wait_until_it_runs(&mut self) {
+        self.until("runs", |said| said.contains(" running\n"));
     }
 
     fn until(&mut self, what: &str, condition: impl Fn(&str) -> bool) {

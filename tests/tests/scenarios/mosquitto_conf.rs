@@ -122,6 +122,8 @@ const FILES: &[(&str, Expected)] = &[
     ("include_dir", Refused),
     ("include_dir @/nested", Stricter),
     ("include_dir @/bad", Refused),
+    // 2.0 leaves the second one out.
+    ("include_dir @", Stricter),
     ("password_file @/passwd\nacl_file @/acl", Taken),
     ("password_file @/pass word", Taken),
     ("password_file @/none", Refused),

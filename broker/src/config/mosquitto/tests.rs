@@ -353,6 +353,13 @@ fn included_files_begin_without_a_listener() {
     }
 }
 
+/// A directory that holds the main file too would be read for ever.
+#[test]
+fn a_main_file_that_includes_itself_is_refused() {
+    let error = error("include_dir @\n");
+    assert!(error.starts_with("m.conf:1: found `include_dir` in an included file"), "{error}");
+}
+
 #[test]
 fn what_works_otherwise_is_said() {
     for (text, expected) in [
