@@ -12,6 +12,7 @@
 mod acl;
 mod acl_text;
 mod client;
+mod conf;
 mod mosquitto;
 mod password;
 mod password_text;

@@ -353,6 +353,12 @@ fn included_files_begin_without_a_listener() {
     }
 }
 
+#[test]
+fn memory_limit_may_be_more_than_two_gibibytes() {
+    assert_eq!(config("memory_limit 0x100000000").limits.queue_bytes_total, 4 << 30);
+    assert_eq!(config("memory_limit 0").limits, config("").limits);
+}
+
 /// A directory that holds the main file too would be read for ever.
 #[test]
 fn a_main_file_that_includes_itself_is_refused() {
