@@ -157,8 +157,7 @@ impl Broker {
         })?;
         let slots = realms::settle(&mut config.clone(), &Access::new(Vec::new()));
         let access = Arc::new(AccessHandle::new(Access::load_slots(&slots)?));
-        let limits = &config.limits;
-        let doorman = Doorman::new(limits.connections, limits.connections_per_address, Arc::clone(&metrics));
+        let doorman = Doorman::new(&config.limits, Arc::clone(&metrics));
         let (listeners, planned) = Listeners::bind(doorman, &config.listeners)?;
         let listeners = Arc::new(listeners);
         let settings = Settings::new(config);
@@ -256,6 +255,7 @@ impl Broker {
             self.hub.registry.vacate_all(ReasonCode::ServerShuttingDown, None);
             tokio::time::sleep(SHUTDOWN_POLL_INTERVAL).await;
         }
+        self.hub.refusals.sum_up_all();
         let store = Arc::clone(&self.hub.store);
         // It fails only if the store panics, and then there is nothing left to save.
         tokio::task::spawn_blocking(move || store.close()).await.ok();
@@ -320,6 +320,7 @@ async fn keep_house(hub: Arc<Hub>, storage: Component, listeners: Arc<Listeners>
     loop {
         interval.tick().await;
         hub.expire(clock::now());
+        hub.refusals.sum_up(clock::now());
         hub.sweep_retained(&mut sweep, clock::now());
         tell_expiry(&hub.metrics, &mut expiry, &listeners.validities(), clock::unix_time());
         match hub.store.failure() {

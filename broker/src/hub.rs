@@ -4,6 +4,7 @@ mod restore;
 
 use std::{
     cell::RefCell,
+    net::IpAddr,
     ops::Range,
     sync::Arc,
     time::{Duration, Instant},
@@ -21,7 +22,7 @@ use crate::{
         guard::{Arrivals, LiveGuardLimits, Meters},
     },
     clock::{self, Anchor},
-    log,
+    log::{self, Refusals, Refused},
     metrics::{DropReason, Metrics},
     router::{
         Addressee, CachedTopic, Fanout, LiveLimits, Mailbox, MailboxId, MailboxIds, MailboxOptions, Message,
@@ -54,7 +55,8 @@ pub(crate) struct Hub {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) queued: Arc<QueueTotal>,
-    pub(crate) audit: Audit,
+    pub(crate) audit: Arc<Audit>,
+    pub(crate) refusals: Refusals,
     pub(crate) anchor: Anchor,
     pub(crate) settings: SettingsHandle,
     stamper: Stamper,
@@ -91,7 +93,7 @@ impl Hub {
         audit: Audit,
         recovered: Recovered,
     ) -> Result<Self, getrandom::Error> {
-        let mut hub = Self::empty(settings, access, store, metrics, audit)?;
+        let mut hub = Self::empty(settings, access, store, metrics, Arc::new(audit))?;
         hub.mailbox_ids = MailboxIds::after(recovered.last_session);
         hub.stamper = Stamper::after(recovered.last_stamp.unwrap_or(Stamp::from_nanoseconds(0)));
         let now = clock::now();
@@ -113,7 +115,7 @@ impl Hub {
         access: Arc<AccessHandle>,
         store: Arc<dyn Store>,
         metrics: Arc<Metrics>,
-        audit: Audit,
+        audit: Arc<Audit>,
     ) -> Result<Self, getrandom::Error> {
         let (checks, guard) =
             (settings.limits.authenticator(), LiveGuardLimits::new(settings.limits.guard()));
@@ -130,6 +132,7 @@ impl Hub {
             access,
             store,
             metrics,
+            refusals: Refusals::new(Arc::clone(&audit)),
             audit,
             queued: Arc::new(QueueTotal::new(settings.limits.queue_bytes_total)),
             anchor: Anchor::here(),
@@ -147,6 +150,11 @@ impl Hub {
         self.mailbox_limits.set(settings.mailbox_limits());
         self.guard.set(settings.limits.guard());
         self.settings.swap(settings);
+    }
+
+    /// Whether the limits of addresses do not hold for this one.
+    pub(crate) fn spares(&self, address: IpAddr) -> bool {
+        self.guard.spares(address)
     }
 
     /// The next message's stamp.
@@ -353,7 +361,8 @@ impl Hub {
         };
         if !run.topic.write.allowed {
             self.metrics.count_drops(DropReason::AclWill, Some(identity.client_id.as_str()), Some(topic), 1);
-            log::refused(&self.audit, identity, format_args!("its will: it may not write {topic}"));
+            let reason = format_args!("its will: it may not write {topic}");
+            self.refusals.refused(Refused::Will, identity, reason);
             return;
         }
         if will.retain {

@@ -1,8 +1,10 @@
 //! The log lines about clients: each names client, user, address and reason, in the same words and order. The audit log
-//! gets the same.
+//! gets the same. `refusals.rs` has those that a client could make without end.
 //!
 //! Client identifiers, user names and topics are what a stranger chose. A line break in one of them must not begin a
 //! line of the log: fields are quoted, and messages are kept on [one line](OneLine).
+
+mod refusals;
 
 use std::fmt;
 
@@ -12,6 +14,8 @@ use crate::{
     audit::{Audit, Event, Reason},
     auth::Identity,
 };
+
+pub(crate) use self::refusals::{Refusals, Refused};
 
 /// A user name for the log: anonymous clients have none.
 pub(crate) fn user_name(user: Option<&str>) -> &str {
@@ -34,41 +38,6 @@ impl fmt::Display for OneLine<'_> {
         }
         fmt::write(&mut Escaping(f), self.0)
     }
-}
-
-/// Something that a connected client wanted was refused.
-pub(crate) fn refused(audit: &Audit, identity: &Identity, reason: fmt::Arguments<'_>) {
-    audit.record(Event::Refused {
-        client: identity.client_id.as_str(),
-        user: identity.user.as_deref(),
-        address: identity.address,
-        reason: Reason(reason),
-    });
-    tracing::warn!(
-        client = identity.client_id.as_str(),
-        user = user_name(identity.user.as_deref()),
-        address = %identity.address,
-        "refused: {}",
-        OneLine(reason)
-    );
-}
-
-/// A client was not let in. `client` and `user` are what it claims to be; unknown if it did not get as far.
-pub(crate) fn not_admitted(
-    audit: &Audit,
-    client: Option<&str>,
-    user: Option<&str>,
-    address: std::net::SocketAddr,
-    reason: fmt::Arguments<'_>,
-) {
-    audit.record(Event::LoginRefused { client, user, address, reason: Reason(reason) });
-    tracing::warn!(
-        client = client.unwrap_or("-"),
-        user = user_name(user),
-        %address,
-        "connection refused: {}",
-        OneLine(reason)
-    );
 }
 
 /// A client is in. `logged`: `connection_messages` is on; the audit log has it in any case.

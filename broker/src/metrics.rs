@@ -85,6 +85,8 @@ impl EncodeLabelSet for Label {
 pub struct Metrics {
     /// Connections that are open, those before CONNECT included.
     pub connections_open: Gauge,
+    /// Those of them that have not been let in yet.
+    pub connections_pending: Gauge,
     /// Connections that were accepted by a listener.
     pub connections_accepted: Counter,
     /// Sessions' connections that ended.
@@ -149,6 +151,7 @@ impl Metrics {
         let mut builder = Builder { registry: Registry::with_prefix("gaugeline") };
         let b = &mut builder;
         let connections_open = b.gauge("connections_open", "Open network connections");
+        let connections_pending = b.gauge("connections_pending", "Open connections not let in yet");
         let connections_accepted = b.counter("connections_accepted", "Accepted network connections");
         let connections_closed = b.counters("connections_closed", "Ended connections of sessions", "reason");
         let connections_refused =
@@ -181,6 +184,7 @@ impl Metrics {
         let storage = StorageMetrics::register(b);
         Arc::new(Self {
             connections_open,
+            connections_pending,
             connections_accepted,
             connections_closed,
             connections_refused,

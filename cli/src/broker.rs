@@ -138,8 +138,7 @@ async fn serve(config: &Config, surroundings: Surroundings) -> Result<(), Failur
     signals::reload_on_hangup(broker.reloader().clone())?;
     signals::outlive_those_of_mosquitto()?;
     for bound in broker.bound() {
-        let kind = if bound.tls { "TLS" } else { "plain TCP" };
-        tracing::info!(address = %bound.address, "MQTT over {kind}");
+        tracing::info!(address = %bound.address, "{}", bound.kind());
     }
     if let Some(address) = broker.admin_address() {
         tracing::info!(%address, "metrics and health over HTTP");

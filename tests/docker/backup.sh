@@ -19,7 +19,9 @@ check "nobody else can read it" backup_is_private
 check "it is not overwritten" refused exists compose/backup "$scratch/backup.tar.gz"
 check "nor restored over what is there" refused 'already\|runs' compose/restore "$scratch/backup.tar.gz"
 
-# Another machine: other names, other owner.
+# Another machine: other names, other owner, and the other Compose where there are both.
+unset DOCKER_CONFIG
+if ! docker compose version >/dev/null 2>&1 && command -v docker-compose >/dev/null; then compose=(docker-compose); fi
 export COMPOSE_PROJECT_NAME=$project-restored GAUGELINE_DATA=$scratch/restored GAUGELINE_UID=5005 GAUGELINE_GID=5006
 data=$GAUGELINE_DATA/gaugeline
 GAUGELINE_PORT=$(free_port) GAUGELINE_WEBSOCKET_PORT=$(free_port) GAUGELINE_ADMIN_PORT=$(free_port) GRAFANA_PORT=$(free_port)

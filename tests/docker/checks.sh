@@ -110,7 +110,7 @@ small_image() {
 
 # publish [OPTION...]: over TLS with the authority that `init` made.
 publish() {
-    mosquitto_pub -h localhost -p "$GAUGELINE_PORT" --cafile "$scratch/ca.crt" -q 1 "$@"
+    timeout 20 mosquitto_pub -h localhost -p "$GAUGELINE_PORT" --cafile "$scratch/ca.crt" -q 1 "$@"
 }
 
 # Asks InfluxDB, as its administrator unless told otherwise: database, query.

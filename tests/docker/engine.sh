@@ -9,6 +9,24 @@ choose_client() {
     export DOCKER_BUILDKIT=1 COMPOSE_DOCKER_CLI_BUILD=1
 }
 
+# Compose v2 where only docker-compose 1.29 is there: Debian's next release has it, built against a libc that is no newer
+# than this one's. Of that release nothing else is looked at.
+make_compose() {
+    local plugins=$state/docker-config/cli-plugins lists=$state/apt options
+    export DOCKER_CONFIG=$state/docker-config
+    if docker compose version >/dev/null 2>&1; then return; fi
+    rm -rf "$lists" && mkdir -p "$lists"/{lists,cache/archives}/partial "$plugins"
+    echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://deb.debian.org/debian trixie main" >"$lists/sources.list"
+    : >"$lists/status"
+    options=(--quiet=2 -o Dir::Etc::SourceList="$lists/sources.list" -o Dir::Etc::SourceParts=/dev/null -o Dir::State="$lists"
+        -o Dir::State::status="$lists/status" -o Dir::Cache="$lists/cache" -o APT::Sandbox::User=root)
+    apt-get "${options[@]}" update && (cd "$lists" && apt-get "${options[@]}" download docker-compose) &&
+        dpkg-deb --extract "$lists"/docker-compose_*.deb "$lists/unpacked" &&
+        mv "$lists/unpacked/usr/libexec/docker/cli-plugins/docker-compose" "$plugins"
+    rm -rf "$lists"
+    docker compose version
+}
+
 start_engine() {
     export DOCKER_HOST=unix://$scratch/docker.sock
     # In a session of its own: Ctrl-C ends the stack before the engine.

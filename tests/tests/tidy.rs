@@ -241,3 +241,29 @@ fn documents_name_files_that_exist() {
     }
     expect_none("a document names what exists", findings);
 }
+
+/// Merged documents tend to say the same thing twice, the second time differently.
+#[test]
+fn documents_say_things_once() {
+    let mut findings = Vec::new();
+    for source in sources(&["md"]) {
+        let mut seen = std::collections::HashSet::new();
+        let mut is_code = false;
+        for (index, line) in source.text.lines().enumerate() {
+            is_code ^= line.starts_with("```");
+            // A new table, and a new heading, may speak of the same things again.
+            if line.starts_with("|---") || line.starts_with('#') {
+                seen.clear();
+            }
+            let subject = match line.strip_prefix("| ") {
+                Some(row) => row.split(" | ").next().unwrap_or_default(),
+                None => line.trim_start_matches("- "),
+            };
+            let says_something = subject.len() > 12 && !is_code;
+            if says_something && !seen.insert(subject) {
+                findings.push(format!("{}:{}: {subject}", source.path.display(), index + 1));
+            }
+        }
+    }
+    expect_none("a document says a thing once", findings);
+}

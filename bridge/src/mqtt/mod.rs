@@ -251,14 +251,15 @@ impl Source {
             Some(path) => {
                 let secret =
                     secret::read(path).map_err(|error| Failure::lasting("password", error.to_string()))?;
-                Some(Bytes::from(secret))
+                Some(Bytes::from_owner(secret))
             }
             None => None,
         };
         self.client.connect_packet_mut().password = password;
-        self.client
-            .connect(clock::now())
-            .map_err(|error| Failure::lasting("protocol", format!("CONNECT cannot be written: {error}")))
+        let written = self.client.connect(clock::now());
+        // It is read again for the next connection, and must not stay in memory until then.
+        self.client.connect_packet_mut().password = None;
+        written.map_err(|error| Failure::lasting("protocol", format!("CONNECT cannot be written: {error}")))
     }
 
     async fn serve(

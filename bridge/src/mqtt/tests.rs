@@ -445,7 +445,7 @@ async fn stopping_drains_acknowledges_and_keeps_the_session() {
         broker.publish(id, false, "1", None).await;
     }
     rig.taken(3).await;
-    let stop = async { rig.bridge.shutdown(Duration::from_secs(10)).await };
+    let stop = async { rig.bridge.shutdown(Duration::from_secs(30)).await };
     let serve = async {
         let mut acknowledged = Vec::new();
         loop {

@@ -92,9 +92,11 @@ impl OwnMetrics {
             }
         };
         tokio::select! {
-            () = sampling => {}
+            // At the end no sample is begun.
+            biased;
             // An error is the bridge gone.
             _ = stop.wait_for(Option::is_some) => {}
+            () = sampling => {}
         }
         self.metrics.own_samples_lost.inc_by(self.backlog.len() as u64);
     }

@@ -15,6 +15,7 @@ use reqwest::{
     redirect,
 };
 use tracing::info;
+use zeroize::Zeroizing;
 
 use super::{
     SinkError,
@@ -190,15 +191,17 @@ fn authorization(api: &InfluxApi) -> Result<Option<HeaderValue>, SecretError> {
         InfluxApi::V1 { login: None, .. } | InfluxApi::V3 { token_file: None, .. } => return Ok(None),
         InfluxApi::V1 { login: Some(login), .. } => {
             let password = secret::read(&login.password_file)?;
-            let pair = BASE64.encode(format!("{}:{password}", login.user));
-            (&login.password_file, format!("Basic {pair}"))
+            let pair = Zeroizing::new(format!("{}:{}", login.user, *password));
+            let pair = Zeroizing::new(BASE64.encode(&*pair));
+            (&login.password_file, format!("Basic {}", *pair))
         }
-        InfluxApi::V2 { token_file, .. } => (token_file, format!("Token {}", secret::read(token_file)?)),
+        InfluxApi::V2 { token_file, .. } => (token_file, format!("Token {}", *secret::read(token_file)?)),
         InfluxApi::V3 { token_file: Some(token_file), .. } => {
-            (token_file, format!("Bearer {}", secret::read(token_file)?))
+            (token_file, format!("Bearer {}", *secret::read(token_file)?))
         }
     };
-    let mut header = HeaderValue::try_from(text).map_err(|_| SecretError::Form(path.clone()))?;
+    let text = Zeroizing::new(text);
+    let mut header = HeaderValue::from_bytes(text.as_bytes()).map_err(|_| SecretError::Form(path.clone()))?;
     header.set_sensitive(true);
     Ok(Some(header))
 }

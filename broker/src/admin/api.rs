@@ -63,7 +63,9 @@ async fn admit(State(control): Shared, request: Request, next: Next) -> Response
     };
     let status = answer.status();
     // Looking changes nothing; that somebody tries to look without the token matters.
-    if method != Method::GET || matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
+    if matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
+        control.refusals().admin(method.as_str(), &path, status.as_u16());
+    } else if method != Method::GET {
         let event = Event::Admin { method: method.as_str(), path: &path, status: status.as_u16() };
         control.audit().record(event);
     }
@@ -85,7 +87,6 @@ fn refusal(control: &Control, headers: &HeaderMap) -> Option<Response> {
     if shown.and_then(|shown| shown.strip_prefix(b"Bearer ")).is_some_and(|shown| token.is(shown)) {
         return None;
     }
-    tracing::warn!("admin: a request without the right token was refused");
     let mut answer =
         problem(StatusCode::UNAUTHORIZED, "expected `Authorization: Bearer TOKEN` with the admin token");
     answer.headers_mut().insert(header::WWW_AUTHENTICATE, header::HeaderValue::from_static("Bearer"));

@@ -12,7 +12,8 @@ use crate::{
     clock,
     config::Persistence,
     hub::Hub,
-    net::Listeners,
+    log::Refusals,
+    net::{Listeners, tls::Validity},
     reload::{ReloadError, ReloadHandle, Report, Trigger},
     sessions::{Found, OnlineClient},
 };
@@ -53,6 +54,7 @@ pub(super) struct Status {
 struct ListenerStatus {
     address: String,
     tls: bool,
+    websocket: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -103,7 +105,7 @@ pub(super) enum ReloadResult {
     Refused { error: String },
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, PartialEq, Eq, Serialize)]
 struct Certificate {
     file: String,
     what: &'static str,
@@ -164,27 +166,22 @@ impl Control {
         let hub = &self.hub;
         let (online, offline) = hub.registry.counts();
         let (messages, bytes) = hub.router.retained().size();
-        let bound = self.listeners.bound().into_iter();
-        let validities = self.listeners.validities().into_iter();
+        let listeners = self.listeners.bound().into_iter().map(|bound| ListenerStatus {
+            address: bound.address.to_string(),
+            tls: bound.tls,
+            websocket: bound.websocket,
+        });
         Status {
             version: env!("CARGO_PKG_VERSION"),
             uptime_seconds: (clock::now() - self.started).as_secs(),
             readiness: self.readiness.report(),
-            listeners: bound
-                .map(|bound| ListenerStatus { address: bound.address.to_string(), tls: bound.tls })
-                .collect(),
+            listeners: listeners.collect(),
             connections: hub.metrics.connections_open.get(),
             sessions: Sessions { online, offline, subscriptions: hub.metrics.subscriptions.get() },
             queued: Amount { messages: hub.queued.messages(), bytes: hub.queued.bytes() },
             retained: Amount { messages, bytes },
             configuration: self.configuration(),
-            certificates: validities
-                .map(|validity| Certificate {
-                    file: validity.file.display().to_string(),
-                    what: validity.what,
-                    until: validity.until,
-                })
-                .collect(),
+            certificates: self.certificates(),
             storage: Storage {
                 persistence: match self.reloader.journal().started().persistence.mode {
                     Persistence::Durable => "durable",
@@ -196,6 +193,18 @@ impl Control {
                 failure: hub.store.failure(),
             },
         }
+    }
+
+    /// Each file once, however many listeners use it.
+    fn certificates(&self) -> Vec<Certificate> {
+        let mut certificates = Vec::new();
+        for Validity { file, what, until } in self.listeners.validities() {
+            let one = Certificate { file: file.display().to_string(), what, until };
+            if !certificates.contains(&one) {
+                certificates.push(one);
+            }
+        }
+        certificates
     }
 
     fn configuration(&self) -> Configuration {
@@ -279,6 +288,10 @@ impl Control {
                 expires_in_seconds: expires_at.map(|at| at.saturating_duration_since(now).as_secs()),
             },
         })
+    }
+
+    pub(super) fn refusals(&self) -> &Refusals {
+        &self.hub.refusals
     }
 
     pub(super) fn audit(&self) -> &Audit {

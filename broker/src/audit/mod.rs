@@ -46,6 +46,16 @@ pub(crate) enum Event<'a> {
     LoginRefused { client: Option<&'a str>, user: Option<&'a str>, address: SocketAddr, reason: Reason<'a> },
     /// Something that a client wanted was refused.
     Refused { client: &'a str, user: Option<&'a str>, address: SocketAddr, reason: Reason<'a> },
+    /// So many were refused like somebody who was told of before, in so many seconds. What they have not in common is left out.
+    MoreRefused {
+        what: &'a str,
+        client: Option<&'a str>,
+        user: Option<&'a str>,
+        address: Option<SocketAddr>,
+        count: u64,
+        seconds: u64,
+        example: &'a str,
+    },
     /// A connection has ended.
     Logout { client: &'a str, user: Option<&'a str>, address: SocketAddr, reason: Reason<'a> },
     /// An operator has ended a connection.

@@ -13,6 +13,7 @@ pub mod hash;
 pub mod password_edit;
 pub mod password_file;
 mod realm;
+mod rule_files;
 pub mod scram;
 mod verified;
 
@@ -27,6 +28,7 @@ use std::{
 use arc_swap::{ArcSwap, Guard};
 use gaugeline_protocol::{ClientId, TopicFilter};
 
+use self::rule_files::RuleFiles;
 pub use self::{
     acl::{AccessKind, Acl, AclOptions, Decision},
     authenticator::{Authenticated, Authenticator, AuthenticatorLimits, Refusal, RefusalCause, ScramLogin},
@@ -77,7 +79,8 @@ impl Access {
     /// # Errors
     /// The first mistake in them.
     pub fn load(realms: &[RealmConfig]) -> Result<Self, FileError> {
-        Ok(Self::new(realms.iter().map(Realm::load).collect::<Result<_, _>>()?))
+        let mut files = RuleFiles::default();
+        Ok(Self::new(realms.iter().map(|rules| Realm::load(rules, &mut files)).collect::<Result<_, _>>()?))
     }
 
     /// As [`Self::load`], with each set of rules in its slot.
@@ -85,18 +88,22 @@ impl Access {
     /// # Errors
     /// The first mistake in the files.
     pub(crate) fn load_slots(slots: &[Slot]) -> Result<Self, FileError> {
+        let mut files = RuleFiles::default();
         let load = |slot: &Slot| match slot {
             Slot::Used { rules, has_certified_users } => {
-                Ok(Realm { has_certified_users: *has_certified_users, ..Realm::load(rules)? })
+                let realm = Realm::load(rules, &mut files)?;
+                Ok(Realm { has_certified_users: *has_certified_users, ..realm })
             }
             Slot::Closed(name) => Ok(Realm { name: name.clone(), ..Realm::closed() }),
         };
         Ok(Self::new(slots.iter().map(load).collect::<Result<_, _>>()?))
     }
 
-    /// How many users all password files and SCRAM files have.
+    /// How many users all password files and SCRAM files have; those of a file that several realms have count once.
     pub fn users(&self) -> usize {
-        self.realms.iter().map(Realm::users).sum()
+        let passwords = each_once(self.realms.iter().filter_map(|realm| realm.passwords.as_ref()));
+        let scram = each_once(self.realms.iter().filter_map(|realm| realm.scram.as_ref()));
+        passwords.map(|file| file.len()).sum::<usize>() + scram.map(|file| file.len()).sum::<usize>()
     }
 
     /// The rules of a realm.
@@ -124,6 +131,12 @@ impl Access {
     pub fn may_subscribe(&self, identity: &Identity, filter: &TopicFilter) -> bool {
         self.realm(identity.realm).may_subscribe(identity, filter)
     }
+}
+
+/// What is there, without what is the same.
+fn each_once<'a, T: 'a>(files: impl Iterator<Item = &'a Arc<T>>) -> impl Iterator<Item = &'a Arc<T>> {
+    let mut seen = std::collections::HashSet::new();
+    files.filter(move |file| seen.insert(Arc::as_ptr(file)))
 }
 
 /// The current [`Access`], replaced as a whole.

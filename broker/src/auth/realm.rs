@@ -10,6 +10,7 @@ use gaugeline_protocol::TopicFilter;
 use super::{
     Acl, AclOptions, Decision, Identity, PasswordFile, ScramFile,
     acl::{self, AccessKind},
+    rule_files::RuleFiles,
 };
 use crate::{config::ClientIds, file_error::FileError};
 
@@ -79,12 +80,12 @@ pub(crate) enum Slot {
 pub struct Realm {
     /// See [`RealmConfig::name`].
     pub name: Option<Arc<str>>,
-    /// `None`: no password file is configured.
-    pub passwords: Option<PasswordFile>,
-    /// `None`: no SCRAM file is configured.
-    pub scram: Option<ScramFile>,
-    /// `None`: no ACL file is configured, so everything is allowed except what no client may do.
-    pub acl: Option<Acl>,
+    /// `None`: no password file is configured. Shared with the realms that name the same one.
+    pub passwords: Option<Arc<PasswordFile>>,
+    /// `None`: no SCRAM file is configured. Shared as well.
+    pub scram: Option<Arc<ScramFile>>,
+    /// `None`: no ACL file is configured, so everything is allowed except what no client may do. Shared as well.
+    pub acl: Option<Arc<Acl>>,
     /// Whether a client without a user name may connect; without a password file, whether any client may.
     pub allow_anonymous: bool,
     /// Which client identifiers are taken.
@@ -94,16 +95,16 @@ pub struct Realm {
 }
 
 impl Realm {
-    /// Reads the files that are configured.
+    /// Reads the files that are configured and were not read for another realm.
     ///
     /// # Errors
     /// The first mistake in them.
-    pub fn load(config: &RealmConfig) -> Result<Self, FileError> {
-        let acl = config.acl_file.as_deref().map(|path| Acl::load(path, config.acl_options));
+    pub(super) fn load(config: &RealmConfig, files: &mut RuleFiles) -> Result<Self, FileError> {
+        let acl = config.acl_file.as_deref().map(|path| files.acl(path, config.acl_options));
         Ok(Self {
             name: config.name.clone(),
-            passwords: config.password_file.as_deref().map(PasswordFile::load).transpose()?,
-            scram: config.scram_file.as_deref().map(ScramFile::load).transpose()?,
+            passwords: config.password_file.as_deref().map(|path| files.passwords(path)).transpose()?,
+            scram: config.scram_file.as_deref().map(|path| files.scram(path)).transpose()?,
             acl: acl.transpose()?,
             allow_anonymous: config.allow_anonymous,
             client_ids: config.client_ids.clone(),
@@ -113,7 +114,7 @@ impl Realm {
 
     /// A realm that lets nobody in and allows nothing.
     pub(super) fn closed() -> Self {
-        Self { acl: Some(Acl::default()), ..Self::default() }
+        Self { acl: Some(Arc::default()), ..Self::default() }
     }
 
     /// Whether the password file has the user.
@@ -137,7 +138,8 @@ impl Realm {
 
     /// How many users can log in; who is in both files counts twice.
     pub fn users(&self) -> usize {
-        self.passwords.as_ref().map_or(0, PasswordFile::len) + self.scram.as_ref().map_or(0, ScramFile::len)
+        self.passwords.as_ref().map_or(0, |file| file.len())
+            + self.scram.as_ref().map_or(0, |file| file.len())
     }
 
     /// Whether a user name without anything to check it against is taken. Not beside a SCRAM file: the name could be
@@ -179,12 +181,55 @@ mod tests {
         let text = format!("alice:{hash}\n");
         let file = PasswordFile::parse(std::path::Path::new("passwd"), text).unwrap();
         let open = Realm { allow_anonymous: true, ..Realm::default() };
-        let closed = Realm { passwords: Some(file), ..Realm::default() };
+        let closed = Realm { passwords: Some(file.into()), ..Realm::default() };
         assert!(!closed.still_admits(Some("alice"), Login::Password, &open));
         assert!(
             closed.still_admits(Some("alice"), Login::Password, &closed)
                 && open.still_admits(Some("alice"), Login::Password, &open)
         );
+    }
+
+    #[test]
+    fn files_that_realms_share_are_read_and_counted_once() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = |name: &str, text: &str| {
+            std::fs::write(directory.path().join(name), text).unwrap();
+            Some(directory.path().join(name))
+        };
+        let user = |name: &str| {
+            use crate::auth::hash::{Hashing, PasswordHash, SaltLength};
+            let hashing = Hashing::Pbkdf2(std::num::NonZero::<u32>::MIN, SaltLength::Twelve);
+            format!("{name}:{}\n", PasswordHash::create(b"x", hashing).unwrap())
+        };
+        let (shared, own) = (file("shared", &(user("a") + &user("b"))), file("own", &user("c")));
+        let rules = RealmConfig {
+            password_file: shared,
+            acl_file: file("acl", "topic a\n"),
+            scram_file: file("scram", ""),
+            ..RealmConfig::default()
+        };
+        let other = RealmConfig { password_file: own, ..rules.clone() };
+        let stricter = RealmConfig {
+            acl_options: AclOptions { deny_wins: true, ..AclOptions::default() },
+            ..rules.clone()
+        };
+        let slot = |rules: &RealmConfig| Slot::Used { rules: rules.clone(), has_certified_users: false };
+        for access in [
+            Access::load(&[rules.clone(), rules.clone(), other.clone(), stricter.clone()]),
+            Access::load_slots(&[slot(&rules), slot(&rules), slot(&other), slot(&stricter)]),
+        ] {
+            let access = access.unwrap();
+            let [first, second, other, stricter] = access.realms() else { panic!("four realms") };
+            let same_passwords = |realm: &Realm| {
+                Arc::ptr_eq(first.passwords.as_ref().unwrap(), realm.passwords.as_ref().unwrap())
+            };
+            let same_acl =
+                |realm: &Realm| Arc::ptr_eq(first.acl.as_ref().unwrap(), realm.acl.as_ref().unwrap());
+            assert!(same_passwords(second) && same_passwords(stricter) && !same_passwords(other));
+            assert!(same_acl(second) && same_acl(other) && !same_acl(stricter), "options count");
+            assert!(Arc::ptr_eq(first.scram.as_ref().unwrap(), other.scram.as_ref().unwrap()));
+            assert_eq!((access.users(), first.users(), other.users()), (3, 2, 1));
+        }
     }
 
     #[test]

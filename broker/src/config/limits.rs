@@ -78,18 +78,31 @@ macro_rules! limits {
 }
 
 limits! {
-    /// Connections at the same time, all listeners together. The next one is closed at once.
+    /// Connections at the same time that have been let in, all listeners together. The next one is closed at once.
     connections: usize = 100_000, 1..=10_000_000;
     /// Connections at the same time from one IP address, in IPv6 from one network of 64 bits. As many as in all by default, because behind address translation
     /// or a load balancer many clients share one; lower it where each client has its own.
     connections_per_address: usize = 100_000, 1..=10_000_000;
+    /// Connections at the same time that have not been let in yet: before the end of TLS, CONNECT and the password check.
+    /// Twice a fleet of 10,000 that comes back at once. If there are more, the address that has most gives up the one that
+    /// has kept the broker waiting for longest; the newcomer is closed if that is its own address and all wait for the broker.
+    pending_connections: usize = 20_000, 1..=10_000_000;
+    /// The same from one IP address, in IPv6 from one network of 64 bits. As many as in all by default: many clients may
+    /// share one, and who has fewer is let in first in any case.
+    pending_connections_per_address: usize = 20_000, 1..=10_000_000;
+    /// TLS handshakes that are computed at the same time. By default one for each core, so that between two of them it is
+    /// the turn of those who are in. The others wait, address by address.
+    tls_handshakes: usize = std::thread::available_parallelism().map_or(1, usize::from), 1..=1_024;
     /// Sessions, with and without a connection. Bounds what clients with ever new identifiers can leave behind.
     sessions: usize = 200_000, 1..=10_000_000;
     /// Seconds from the accepted connection to the complete CONNECT packet, the TLS handshake included. Who is slower is
     /// broken or wants to occupy connections.
     connect_timeout_seconds: u64 = 10, 1..=3_600;
-    /// Bytes of a CONNECT packet: all that a stranger can make the broker hold. mosquitto's limit.
+    /// Bytes of a CONNECT packet: all of MQTT that a stranger can make the broker hold. mosquitto's limit.
     connect_packet_bytes: usize = 100_000, 128..=PACKET_BYTES_MOST;
+    /// Bytes of all CONNECT packets of clients that are not let in yet, beyond 4096 for each. One over it is closed: only
+    /// large ones, with a certificate as password for instance, can be in each other's way.
+    connect_bytes_total: usize = 67_108_864, 0..=1_099_511_627_776;
     /// Bytes of any packet after CONNECT, told to MQTT 5 clients as Maximum Packet Size. mosquitto's default.
     packet_bytes: usize = 2_000_000, 20..=PACKET_BYTES_MOST;
     /// Bytes of the payload of a message: one over it is not delivered, and MQTT 5 publishers are told 0x97. By default as

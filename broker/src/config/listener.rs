@@ -32,7 +32,7 @@ pub struct ListenerConfig {
     /// Connections at the same time. `None`: only the limit for all listeners together holds.
     pub connections_max: Option<usize>,
     /// Stands before every topic that its clients publish and subscribe to, and is taken off again when a message is
-    /// delivered to them. mosquitto's `mount_point`.
+    /// delivered to them. mosquitto's `mount_point`. Without a `/` at its end it is a part of their first level, as there.
     pub mount_point: Option<Arc<str>>,
     /// The highest QoS at which its clients may publish, told to MQTT 5 clients as Maximum QoS.
     pub maximum_qos: QoS,

@@ -122,6 +122,7 @@ struct RawListener {
     origins: Option<Spanned<Vec<String>>>,
     connections: Option<Spanned<usize>>,
     mount_point: Option<Spanned<String>>,
+    mount_point_within_level: Option<Spanned<bool>>,
     maximum_qos: Option<Spanned<u8>>,
     topic_alias_maximum: Option<u16>,
     versions: Option<Spanned<Vec<Spanned<String>>>>,

@@ -190,6 +190,7 @@ fn write_listener(out: &mut Toml, listener: &ListenerConfig, config: &Config, fi
     }
     if let Some(mount_point) = &listener.mount_point {
         out.text("mount_point", mount_point);
+        out.line_unless("mount_point_within_level", !mount_point.ends_with('/'), false);
     }
     out.line_unless("maximum_qos", listener.maximum_qos as u8, default.maximum_qos as u8);
     if let Some(most) = listener.topic_alias_maximum {

@@ -72,6 +72,14 @@ reasons! {
         TooManyFromAddress = "too_many_from_address",
         /// More connections than the limit of their listener.
         TooManyOnListener = "too_many_on_listener",
+        /// More connections that are not let in yet than the limit.
+        TooManyPending = "too_many_pending",
+        /// More connections that are not let in yet than the limit, from one address.
+        TooManyPendingFromAddress = "too_many_pending_from_address",
+        /// Closed for another one that wants to come in, because it kept the broker waiting, or many came from its address.
+        Displaced = "displaced",
+        /// All CONNECT packets together have more bytes than the limit.
+        ConnectBytesTotal = "connect_bytes_total",
         /// An address that its listener does not take clients from.
         Network = "network",
         /// Connections of the address or of the user come too fast.

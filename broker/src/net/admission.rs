@@ -11,8 +11,10 @@ use gaugeline_protocol::{
 
 use super::{
     claimed_id::{self, Unclaimable},
+    doorman::Entrance,
     enhanced::{self, Conversation},
     handshake::Refused,
+    listener::refusal_text,
     mount_point::MountPoint,
     pacing::Pacing,
     session_start,
@@ -47,6 +49,8 @@ pub(super) struct Applicant<'a> {
     pub(super) certificate: Option<Arc<PeerCertificate>>,
     pub(super) address: SocketAddr,
     pub(super) conversation: Conversation<'a>,
+    /// Still in the lobby.
+    pub(super) entrance: &'a mut Entrance,
 }
 
 /// Decides on a CONNECT.
@@ -57,7 +61,7 @@ pub(super) async fn admit(
     hub: &Hub,
     settings: &Settings,
     listener: &ListenerTerms,
-    client: Applicant<'_>,
+    mut client: Applicant<'_>,
     connect: &mut Connect,
 ) -> Result<Admitted, Refused> {
     let (realm, version, address) = (listener.realm, connect.version, client.address);
@@ -65,9 +69,13 @@ pub(super) async fn admit(
         |reason, counted, detail: String| Refused { detail, counted, answer: Some((version, reason)) };
     check_listener(listener, connect)?;
     let rules = hub.access.snapshot();
-    let Applicant { certificate, conversation, .. } = client;
     let Known { user, by_certificate, login, last_word } =
-        identify(hub, &rules, listener, certificate.as_deref(), connect, address, conversation).await?;
+        identify(hub, &rules, listener, connect, &mut client).await?;
+    let Applicant { certificate, entrance, .. } = client;
+    entrance
+        .come_in(listener)
+        .await
+        .map_err(|counted| answered(ReasonCode::QuotaExceeded, counted, refusal_text(counted).to_owned()))?;
     let ids = &rules.realm(realm).client_ids;
     let unclaimable = |error: Unclaimable| answered(error.reason, RefusalReason::ClientId, error.detail);
     claimed_id::settle(ids, user.as_deref(), connect).map_err(unclaimable)?;
@@ -128,13 +136,11 @@ async fn identify(
     hub: &Hub,
     rules: &Access,
     listener: &ListenerTerms,
-    certificate: Option<&PeerCertificate>,
     connect: &mut Connect,
-    address: SocketAddr,
-    conversation: Conversation<'_>,
+    client: &mut Applicant<'_>,
 ) -> Result<Known, Refused> {
-    let version = connect.version;
-    let named = certificate.and_then(|shown| listener.identity.user(shown.leaf()));
+    let (version, address) = (connect.version, client.address);
+    let named = client.certificate.as_ref().and_then(|shown| listener.identity.user(shown.leaf()));
     let known =
         Known { user: None, by_certificate: named.is_some(), login: Login::Password, last_word: None };
     if let Some(user) = named {
@@ -147,7 +153,8 @@ async fn identify(
     }
     if enhanced::is_wanted(rules.realm(listener.realm), connect) {
         let (user, last_word) =
-            enhanced::authenticate(hub, rules, listener.realm, connect, address, conversation).await?;
+            enhanced::authenticate(hub, rules, listener.realm, connect, address, &mut client.conversation)
+                .await?;
         return Ok(Known { user, login: Login::Scram, last_word: Some(last_word), ..known });
     }
     if connect.properties.authentication_method.is_some() {
@@ -160,7 +167,12 @@ async fn identify(
             answer: Some((version, ReasonCode::BadAuthenticationMethod)),
         });
     }
-    Ok(Known { user: check_password(hub, listener.realm, connect, address).await?, ..known })
+    let checking = check_password(hub, listener.realm, connect, address);
+    let user = match client.entrance.waiting() {
+        Some(waiting) => waiting.at_work(checking).await?,
+        None => checking.await?,
+    };
+    Ok(Known { user, ..known })
 }
 
 fn negotiate(connect: &Connect, server: &ServerSettings, ids: &ClientIds) -> Result<Negotiated, Refused> {

@@ -6,7 +6,7 @@ use bytes::BytesMut;
 use gaugeline_protocol::{packet::Will, session::Session};
 
 use super::{
-    connection::Connection, listener::Entrance, mount_point::MountPoint, pacing::Pacing, rights::Rights,
+    connection::Connection, doorman::Entrance, mount_point::MountPoint, pacing::Pacing, rights::Rights,
     stream::Stream,
 };
 use crate::{

@@ -24,7 +24,7 @@ use gaugeline_protocol::{
 use tokio::time::Sleep;
 
 use super::{
-    listener::Entrance,
+    doorman::Entrance,
     mount_point::MountPoint,
     pacing::Pacing,
     reauthentication::Reauthentication,

@@ -14,7 +14,8 @@ use gaugeline_protocol::{
 
 use super::connection::{Connection, Ending};
 use crate::{
-    clock, log,
+    clock,
+    log::{self, Refused},
     metrics::{CloseReason, DropReason},
     router::Wire,
     sessions::{Parked, PendingWill},
@@ -68,8 +69,8 @@ impl Connection {
             }
             Ending::Lost(error) => gone(format_args!("connection lost: {error}")),
             Ending::Violated(violation) => {
-                log::refused(
-                    &self.hub.audit,
+                self.hub.refusals.refused(
+                    Refused::Connection,
                     &self.identity,
                     format_args!("the connection: {violation} ({})", violation.reason()),
                 );

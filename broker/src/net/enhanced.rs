@@ -55,7 +55,7 @@ pub(super) async fn authenticate(
     realm: RealmId,
     connect: &mut Connect,
     address: SocketAddr,
-    conversation: Conversation<'_>,
+    conversation: &mut Conversation<'_>,
 ) -> Result<(Option<Arc<str>>, Bytes), Refused> {
     let deadline = conversation.deadline;
     let exchange = exchange(hub, rules, realm, connect, address, conversation);
@@ -74,7 +74,7 @@ async fn exchange(
     realm: RealmId,
     connect: &mut Connect,
     address: SocketAddr,
-    mut conversation: Conversation<'_>,
+    conversation: &mut Conversation<'_>,
 ) -> Result<(Option<Arc<str>>, Bytes), Refused> {
     let refused = |refusal| not_authenticated(VERSION, refusal);
     connect.properties.authentication_method = None;

@@ -17,8 +17,9 @@ use super::{
     admission::{Admitted, Applicant, admit},
     arrival::Arrival,
     connection::Connection,
+    doorman::Entrance,
     enhanced::Conversation,
-    listener::Entrance,
+    lobby::{Displacement, Waiting},
     session_start,
     stream::Stream,
     terms::ListenerTerms,
@@ -57,23 +58,35 @@ impl Refused {
     }
 }
 
-/// Takes a new socket as far as it gets before `closing` is set.
+/// What ends a connection that has not been let in.
+pub(super) struct Leaving {
+    /// Becomes true when the broker stops.
+    pub(super) closing: watch::Receiver<bool>,
+    pub(super) displacement: Displacement,
+}
+
+/// Takes a new socket as far as it gets before it has to leave.
 pub(super) async fn welcome(
     hub: Arc<Hub>,
     socket: TcpStream,
     address: SocketAddr,
     listener: Arc<ListenerTerms>,
     entrance: Entrance,
-    mut closing: watch::Receiver<bool>,
+    leaving: Leaving,
 ) {
-    tokio::select! {
+    let Leaving { mut closing, displacement } = leaving;
+    let refused = tokio::select! {
         biased;
         _ = closing.wait_for(|closing| *closing) => {
-            let refused = Refused::silently(RefusalReason::Shutdown, "the broker stops");
-            turn_away(&hub, &listener, address, &refused);
+            Refused::silently(RefusalReason::Shutdown, "the broker stops")
         }
-        () = let_in(Arc::clone(&hub), socket, address, Arc::clone(&listener), entrance) => {}
-    }
+        () = displacement.happens() => {
+            let detail = "closed for another that wants to come in: the limit of pending_connections is reached";
+            Refused::silently(RefusalReason::Displaced, detail)
+        }
+        () = let_in(Arc::clone(&hub), socket, address, Arc::clone(&listener), entrance) => return,
+    };
+    turn_away(&hub, address, &refused);
 }
 
 async fn let_in(
@@ -81,42 +94,39 @@ async fn let_in(
     socket: TcpStream,
     address: SocketAddr,
     listener: Arc<ListenerTerms>,
-    entrance: Entrance,
+    mut entrance: Entrance,
 ) {
     let settings = Followed::new(&hub.settings);
     let limit = Duration::from_secs(settings.limits.connect_timeout_seconds);
-    let started = clock::now();
-    let opened = async {
-        let secured = secure(&hub, socket, listener.tls.clone()).await;
-        let (stream, certificate) = secured.map_err(Unopened::from)?;
-        Ok((open(stream, &listener.protocol).await?, certificate))
-    };
-    let (mut stream, certificate) = match tokio::time::timeout(limit, opened).await {
+    let deadline = tokio::time::Instant::from_std(clock::now() + limit);
+    let mut received = BytesMut::new();
+    let Some(waiting) = entrance.waiting() else { return };
+    let opened = open(&hub, socket, &listener, waiting);
+    let (mut stream, certificate) = match tokio::time::timeout_at(deadline, opened).await {
         Ok(Ok(opened)) => opened,
         Ok(Err(Unopened { refused, farewell })) => {
-            turn_away(&hub, &listener, address, &refused);
+            turn_away(&hub, address, &refused);
             if let Some((stream, answer)) = farewell {
                 tokio::time::timeout(REFUSAL_TIME_MAX, stream.finish(&answer)).await.ok();
             }
             return;
         }
-        Err(_) => return turn_away(&hub, &listener, address, &too_slow(limit)),
+        Err(_) => return turn_away(&hub, address, &too_slow(limit)),
     };
-    let mut received = BytesMut::new();
-    let deadline = tokio::time::Instant::from_std(started + limit);
-    let mut connect =
-        match tokio::time::timeout_at(deadline, read_connect(&settings, &mut stream, &mut received)).await {
-            Ok(Ok(connect)) => connect,
-            Ok(Err(refused)) => {
-                turn_away(&hub, &listener, address, &refused);
-                return answer_refusal(stream, &refused).await;
-            }
-            Err(_) => return turn_away(&hub, &listener, address, &too_slow(limit)),
-        };
+    let reading = read_connect(&settings, &mut stream, &mut received, waiting);
+    let mut connect = match tokio::time::timeout_at(deadline, reading).await {
+        Ok(Ok(connect)) => connect,
+        Ok(Err(refused)) => {
+            turn_away(&hub, address, &refused);
+            return answer_refusal(stream, &refused).await;
+        }
+        Err(_) => return turn_away(&hub, address, &too_slow(limit)),
+    };
     let client = Applicant {
         certificate,
         address,
         conversation: Conversation { stream: &mut stream, received: &mut received, deadline },
+        entrance: &mut entrance,
     };
     let admitted = admit(&hub, &settings, &listener, client, &mut connect).await;
     forget_password(&mut connect);
@@ -143,17 +153,15 @@ fn too_slow(limit: Duration) -> Refused {
     Refused::silently(RefusalReason::ConnectTimeout, detail)
 }
 
-/// Of a stranger who did not get as far as a name: lines without end must not fill the disk.
-fn turn_away(hub: &Hub, listener: &ListenerTerms, address: SocketAddr, refused: &Refused) {
-    hub.metrics.connections_refused.inc(refused.counted);
-    if let Some(more) = listener.logs_refusal(clock::now()) {
-        log::not_admitted(&hub.audit, None, None, address, format_args!("{}{more}", refused.detail));
-    }
+/// Of a stranger who did not get as far as a name.
+fn turn_away(hub: &Hub, address: SocketAddr, refused: &Refused) {
+    refuse(hub, None, None, address, refused);
 }
 
 fn refuse(hub: &Hub, client: Option<&str>, user: Option<&str>, address: SocketAddr, refused: &Refused) {
     hub.metrics.connections_refused.inc(refused.counted);
-    log::not_admitted(&hub.audit, client, user, address, format_args!("{}", refused.detail));
+    let detail = format_args!("{}", refused.detail);
+    hub.refusals.not_admitted(refused.counted, client, user, address, detail);
 }
 
 async fn answer_refusal(stream: Stream, refused: &Refused) {
@@ -180,11 +188,17 @@ impl From<Refused> for Unopened {
     }
 }
 
-/// Opens the WebSocket, if that is what the listener speaks.
-async fn open(stream: Stream, protocol: &Protocol) -> Result<Stream, Unopened> {
-    let Protocol::WebSocket(config) = protocol else { return Ok(stream) };
+/// Goes through TLS and opens the WebSocket, if the listener speaks them.
+async fn open(
+    hub: &Hub,
+    socket: TcpStream,
+    listener: &ListenerTerms,
+    waiting: &Waiting,
+) -> Result<(Stream, Option<Arc<PeerCertificate>>), Unopened> {
+    let (stream, certificate) = secure(hub, socket, listener.tls.clone(), waiting).await?;
+    let Protocol::WebSocket(config) = &listener.protocol else { return Ok((stream, certificate)) };
     match websocket::open(stream, config).await {
-        Ok(socket) => Ok(Stream::WebSocket(Box::new(socket))),
+        Ok(socket) => Ok((Stream::WebSocket(Box::new(socket)), certificate)),
         Err(NotOpened::Lost(error)) => {
             let detail = format!("the connection was lost before the WebSocket was open: {error}");
             Err(Refused::silently(RefusalReason::ConnectionLost, detail).into())
@@ -202,6 +216,7 @@ async fn secure(
     hub: &Hub,
     socket: TcpStream,
     tls: Option<Arc<LiveTls>>,
+    waiting: &Waiting,
 ) -> Result<(Stream, Option<Arc<PeerCertificate>>), Refused> {
     let Some(tls) = tls else { return Ok((Stream::Plain(socket), None)) };
     let failed = |error: &dyn std::fmt::Display| {
@@ -209,8 +224,11 @@ async fn secure(
         let detail = format!("TLS handshake: {error}{}", tls::hint(&error.to_string()));
         Refused::silently(RefusalReason::TlsHandshake, detail)
     };
+    // Until the client says something there is nothing to keep, and nothing to do.
+    socket.readable().await.map_err(|error| failed(&error))?;
     let handshake = tls.begin();
-    let stream = handshake.acceptor().accept(socket).await.map_err(|error| failed(&error))?;
+    let accepted = waiting.by_turns(handshake.acceptor().accept(socket)).await;
+    let stream = accepted.map_err(|error| failed(&error))?;
     let certificate =
         handshake.peer_certificate(stream.get_ref().1, clock::unix_time()).map_err(|error| failed(&error))?;
     Ok((Stream::Tls(Box::new(stream)), certificate))
@@ -220,6 +238,7 @@ async fn read_connect(
     settings: &Settings,
     stream: &mut Stream,
     received: &mut BytesMut,
+    waiting: &mut Waiting,
 ) -> Result<Connect, Refused> {
     let malformed = |error: codec::DecodeError, version: Option<Version>| Refused {
         detail: format!("CONNECT: {error}"),
@@ -252,6 +271,11 @@ async fn read_connect(
             return Ok(connect);
         }
         let filled = received.len();
+        waiting.holds(filled + READ_BYTES).map_err(|_| {
+            let detail =
+                "CONNECT: all that have not been decided on have more bytes than connect_bytes_total";
+            Refused::silently(RefusalReason::ConnectBytesTotal, detail)
+        })?;
         received.resize(filled + READ_BYTES, 0);
         let read = stream.read(received.get_mut(filled..).unwrap_or_default()).await;
         received.truncate(filled + *read.as_ref().unwrap_or(&0));

@@ -16,7 +16,7 @@ use gaugeline_protocol::{
 use super::connection::{Connection, Ending};
 use crate::{
     hub::to_retain,
-    log,
+    log::Refused,
     metrics::DropReason,
     router::{CachedTopic, Delivery, Fanout, RetainedWalk, Run},
     storage::{KeptSubscription, Record, Ticket},
@@ -133,10 +133,10 @@ impl Connection {
             self.send_run(run, fanout);
             return self.turn_down(&publish, name, DropReason::PayloadLimit, ReasonCode::QuotaExceeded);
         }
-        let (mut topic, fresh) = self.cache.look_up(name, &self.identity, &self.hub.router, &self.hub.access);
+        let mut topic = self.cache.look_up(name, &self.identity, &self.hub.router, &self.hub.access);
         if !topic.write.allowed {
             self.send_run(run, fanout);
-            self.deny(&publish, &topic, fresh);
+            self.deny(&publish, &topic);
             return;
         }
         if publish.retain {
@@ -150,7 +150,7 @@ impl Connection {
                 return;
             }
             // A subscriber that came meanwhile has either seen the retained message or is found now.
-            topic = self.cache.look_up(name, &self.identity, &self.hub.router, &self.hub.access).0;
+            topic = self.cache.look_up(name, &self.identity, &self.hub.router, &self.hub.access);
         }
         if let Some(open) = run
             && open.takes(&topic, &publish)
@@ -165,18 +165,13 @@ impl Connection {
     }
 
     /// The client may not write the topic. MQTT 5 is told so; older clients get a normal acknowledgement, because they
-    /// could only be cut off otherwise [MQTT-3.3.5-2 of 3.1.1]. Logged once while nothing changes.
-    fn deny(&mut self, publish: &Publish<'_>, topic: &CachedTopic, fresh: bool) {
+    /// could only be cut off otherwise [MQTT-3.3.5-2 of 3.1.1].
+    fn deny(&mut self, publish: &Publish<'_>, topic: &CachedTopic) {
         self.hub.metrics.publishes_denied.inc();
         let client = self.identity.client_id.as_str();
         self.hub.metrics.count_drops(DropReason::AclWrite, Some(client), Some(&topic.topic), 1);
-        if fresh {
-            log::refused(
-                &self.hub.audit,
-                &self.identity,
-                format_args!("publish: it may not write {}", topic.topic),
-            );
-        }
+        let reason = format_args!("publish: it may not write {}", topic.topic);
+        self.hub.refusals.refused(Refused::Publish, &self.identity, reason);
         self.acknowledge(publish, ReasonCode::NotAuthorized, 0);
     }
 
@@ -204,8 +199,8 @@ impl Connection {
             if publish.payload.is_empty() { None } else { single.messages(|| self.hub.stamp()).pop() };
         let kept = self.hub.retain(&topic.topic, message);
         if kept.is_err() {
-            log::refused(
-                &self.hub.audit,
+            self.hub.refusals.refused(
+                Refused::Retain,
                 &self.identity,
                 format_args!(
                     "retained message on {}: the limit of retained messages is reached",
@@ -297,8 +292,8 @@ impl Connection {
         if self.session.version().is_v5() {
             self.acknowledge(publish, ReasonCode::QuotaExceeded, not_before);
         } else if self.refused_until.is_none() {
-            log::refused(
-                &self.hub.audit,
+            self.hub.refusals.refused(
+                Refused::Queue,
                 &self.identity,
                 format_args!("publish on {}: the queue of a session that gets it is full", run.topic.topic),
             );
@@ -337,8 +332,8 @@ impl Connection {
         let qos = wanted.qos.min(self.session.negotiated().maximum_qos);
         if !self.hub.access.load().may_subscribe(&self.identity, &filter) {
             self.hub.metrics.subscribes_denied.inc();
-            log::refused(
-                &self.hub.audit,
+            self.hub.refusals.refused(
+                Refused::Subscribe,
                 &self.identity,
                 format_args!("subscribe: it may read nothing that matches {filter}"),
             );
@@ -346,8 +341,8 @@ impl Connection {
         }
         let existed = self.session.subscriptions().contains(&filter);
         if !existed && self.session.subscriptions().len() >= self.settings.limits.subscriptions_per_session {
-            log::refused(
-                &self.hub.audit,
+            self.hub.refusals.refused(
+                Refused::Subscribe,
                 &self.identity,
                 format_args!("subscribe to {filter}: the limit of subscriptions_per_session is reached"),
             );

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     clock,
-    config::{ConfigError, Limits, ListenerConfig, TlsConfig},
+    config::{ConfigError, Limits, ListenerConfig, Protocol, TlsConfig},
     hub::Hub,
 };
 
@@ -82,6 +82,20 @@ pub struct Bound {
     pub address: SocketAddr,
     /// Whether it speaks TLS.
     pub tls: bool,
+    /// Whether it speaks MQTT in WebSockets.
+    pub websocket: bool,
+}
+
+impl Bound {
+    /// What it speaks, for people.
+    pub fn kind(&self) -> &'static str {
+        match (self.websocket, self.tls) {
+            (false, true) => "MQTT over TLS",
+            (false, false) => "MQTT without TLS",
+            (true, true) => "MQTT in WebSockets over TLS",
+            (true, false) => "MQTT in WebSockets without TLS",
+        }
+    }
 }
 
 /// See the module.
@@ -213,7 +227,14 @@ impl Listeners {
     /// Where clients can connect, in the order of the configuration.
     pub(crate) fn bound(&self) -> Vec<Bound> {
         let running = self.running.lock();
-        running.iter().map(|one| Bound { address: one.address, tls: one.config.tls.is_some() }).collect()
+        running
+            .iter()
+            .map(|one| Bound {
+                address: one.address,
+                tls: one.config.tls.is_some(),
+                websocket: matches!(one.config.protocol, Protocol::WebSocket(_)),
+            })
+            .collect()
     }
 
     /// How long the certificates that are in use are valid.
@@ -224,9 +245,9 @@ impl Listeners {
         lives.iter().flat_map(|live| live.validities()).collect()
     }
 
-    /// So many connections may come in from now on.
+    /// These limits of connections hold from now on.
     pub(crate) fn set_limits(&self, limits: &Limits) {
-        self.doorman.set_limits(limits.connections, limits.connections_per_address);
+        self.doorman.set_limits(limits);
     }
 
     /// Accepts no more connections, and sends away everybody who waits to be let in.
@@ -242,7 +263,7 @@ impl Listeners {
 
     /// How many connections there are.
     pub(crate) fn inside(&self) -> usize {
-        self.doorman.inside()
+        self.doorman.count()
     }
 }
 

@@ -5,7 +5,7 @@ use std::{net::SocketAddr, sync::Arc, time::Instant};
 use gaugeline_protocol::{ClientId, ReasonCode};
 
 use super::connection::Connection;
-use crate::{auth::guard::Meter, clock, hub::Hub, log, metrics::RefusalReason};
+use crate::{auth::guard::Meter, clock, hub::Hub, log::Refused, metrics::RefusalReason};
 
 /// A connection's part in the shares of its user and of its address.
 #[derive(Debug, Default)]
@@ -61,8 +61,8 @@ impl Connection {
         self.hub.metrics.reads_slowed.inc();
         if !self.pacing.is_told {
             self.pacing.is_told = true;
-            log::refused(
-                &self.hub.audit,
+            self.hub.refusals.refused(
+                Refused::Pace,
                 &self.identity,
                 format_args!("to read as fast as it sends: a limit of its user or its address is reached"),
             );

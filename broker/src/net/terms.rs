@@ -1,17 +1,14 @@
 //! On which terms a listener takes clients.
 
 use std::{
-    borrow::Cow,
     net::IpAddr,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
-    time::{Duration, Instant},
 };
 
 use gaugeline_protocol::{QoS, Version, session::ServerSettings};
-use parking_lot::Mutex;
 
 use super::{mount_point::MountPoint, standing::Standing, tls::LiveTls};
 use crate::{
@@ -20,11 +17,6 @@ use crate::{
     metrics::RefusalReason,
     settings::Settings,
 };
-
-/// How many refusals at the door a listener logs in each [`LOG_WINDOW`]: who knocks without end must not fill the disk.
-const LOGGED_REFUSALS_MAX: u32 = 10;
-/// See [`LOGGED_REFUSALS_MAX`].
-const LOG_WINDOW: Duration = Duration::from_secs(10);
 
 /// What holds for the clients of a listener.
 #[derive(Debug)]
@@ -46,14 +38,6 @@ pub(crate) struct ListenerTerms {
     connections: Arc<AtomicUsize>,
     /// Shared with the terms that follow these, unless those who came in on these must not escape the difference.
     pub(crate) standing: Arc<Standing>,
-    logged: Mutex<Logged>,
-}
-
-/// How many refusals at the door were logged lately.
-#[derive(Debug, Default)]
-struct Logged {
-    since: Option<Instant>,
-    lines: u32,
 }
 
 /// A place among a listener's connections; given back when dropped.
@@ -81,7 +65,6 @@ impl ListenerTerms {
             connections_max: config.connections_max.unwrap_or(usize::MAX),
             connections: Arc::default(),
             standing: Arc::new(Standing::new(config)),
-            logged: Mutex::default(),
         }
     }
 
@@ -90,11 +73,17 @@ impl ListenerTerms {
         self.connections = Arc::clone(&before.connections);
     }
 
-    /// A place for a connection from this address, unless its network is kept out or the listener is full.
-    pub(super) fn enter(&self, address: IpAddr) -> Result<Place, RefusalReason> {
+    /// Whether a connection from this address may try to come in: its network is not kept out, and the listener not full.
+    pub(super) fn check(&self, address: IpAddr) -> Result<(), RefusalReason> {
         if !self.standing.admits(address) {
             return Err(RefusalReason::Network);
         }
+        let inside = self.connections.load(Ordering::Relaxed);
+        if inside >= self.connections_max { Err(RefusalReason::TooManyOnListener) } else { Ok(()) }
+    }
+
+    /// A place for a connection that is let in, unless the listener is full.
+    pub(super) fn enter(&self) -> Result<Place, RefusalReason> {
         let before = self.connections.fetch_add(1, Ordering::Relaxed);
         let place = Place(Arc::clone(&self.connections));
         if before >= self.connections_max { Err(RefusalReason::TooManyOnListener) } else { Ok(place) }
@@ -110,24 +99,6 @@ impl ListenerTerms {
             maximum_qos: self.maximum_qos,
             topic_alias_maximum: self.topic_alias_maximum.unwrap_or(settings.server.topic_alias_maximum),
             ..settings.server.clone()
-        }
-    }
-
-    /// What a line about one more refusal at the door has to add, if there is to be one: how many before were only counted,
-    /// and whether the next ones will be.
-    pub(super) fn logs_refusal(&self, now: Instant) -> Option<Cow<'static, str>> {
-        let mut logged = self.logged.lock();
-        let mut left_out = 0;
-        if logged.since.is_none_or(|since| now.saturating_duration_since(since) >= LOG_WINDOW) {
-            left_out = logged.lines.saturating_sub(LOGGED_REFUSALS_MAX);
-            *logged = Logged { since: Some(now), lines: 0 };
-        }
-        logged.lines = logged.lines.saturating_add(1);
-        match logged.lines {
-            LOGGED_REFUSALS_MAX => Some("; others on this listener are only counted for a while".into()),
-            lines if lines > LOGGED_REFUSALS_MAX => None,
-            _ if left_out > 0 => Some(format!("; {left_out} others before were only counted").into()),
-            _ => Some("".into()),
         }
     }
 }
@@ -156,7 +127,7 @@ mod tests {
             (&[], &["2001:db8::/32"], "10.0.0.1", true),
         ] {
             let terms = terms(|config| (config.allow, config.deny) = (networks(allow), networks(deny)));
-            let entered = terms.enter(address.parse().unwrap()).map(drop);
+            let entered = terms.check(address.parse().unwrap());
             assert_eq!(entered, if admitted { Ok(()) } else { Err(RefusalReason::Network) }, "{address}");
         }
     }
@@ -165,23 +136,13 @@ mod tests {
     fn places_are_limited_and_given_back() {
         let terms = terms(|config| config.connections_max = Some(1));
         let address = [127, 0, 0, 1].into();
-        let place = terms.enter(address).unwrap();
+        assert_eq!(terms.check(address), Ok(()));
+        let place = terms.enter().unwrap();
         for _ in 0..3 {
-            assert_eq!(terms.enter(address).err(), Some(RefusalReason::TooManyOnListener));
+            assert_eq!(terms.enter().err(), Some(RefusalReason::TooManyOnListener));
+            assert_eq!(terms.check(address), Err(RefusalReason::TooManyOnListener));
         }
         drop(place);
-        assert!(terms.enter(address).is_ok());
-    }
-
-    #[test]
-    fn refusals_are_logged_now_and_then() {
-        let (terms, start) = (terms(|_| ()), crate::clock::now());
-        for _ in 0..2 {
-            let logged = (0..1000).filter_map(|_| terms.logs_refusal(start)).count();
-            assert!(logged == LOGGED_REFUSALS_MAX as usize || logged == 0);
-        }
-        let next = terms.logs_refusal(start + LOG_WINDOW).unwrap();
-        assert_eq!(next, format!("; {} others before were only counted", 2000 - LOGGED_REFUSALS_MAX));
-        assert_eq!(terms.logs_refusal(start + LOG_WINDOW).as_deref(), Some(""));
+        assert!(terms.enter().is_ok());
     }
 }

@@ -33,21 +33,21 @@ pub struct MatchCache {
 }
 
 impl MatchCache {
-    /// The answers for a topic, and whether they were worked out anew (a refusal is logged then, not each time).
+    /// The answers for a topic, worked out anew if they no longer hold.
     pub fn look_up(
         &mut self,
         topic: &str,
         identity: &Identity,
         router: &Router,
         access: &AccessHandle,
-    ) -> (Arc<CachedTopic>, bool) {
+    ) -> Arc<CachedTopic> {
         let epoch = access.epoch();
         if let Some(last) = &self.last
             && *last.topic == *topic
             && last.epoch == epoch
             && last.generations == router.generations(topic)
         {
-            return (Arc::clone(last), false);
+            return Arc::clone(last);
         }
         let generations = router.generations(topic);
         if let Some(known) = self.topics.get(topic)
@@ -55,7 +55,7 @@ impl MatchCache {
             && known.generations == generations
         {
             self.last = Some(Arc::clone(known));
-            return (Arc::clone(known), false);
+            return Arc::clone(known);
         }
         let found = Arc::new(CachedTopic::find(topic, identity, router, access));
         if self.topics.len() >= TOPICS_MAX && !self.topics.contains_key(topic) {
@@ -63,7 +63,7 @@ impl MatchCache {
         }
         self.topics.insert(Arc::clone(&found.topic), Arc::clone(&found));
         self.last = Some(Arc::clone(&found));
-        (found, true)
+        found
     }
 
     /// Forgets everything: the memory goes with it.

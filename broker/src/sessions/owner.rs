@@ -56,7 +56,7 @@ mod tests {
         let file = || Some(PasswordFile::parse(Path::new("passwd"), format!("alice:{hash}\n")).unwrap());
         let open = Realm { allow_anonymous: true, ..Realm::default() };
         let certified = Realm { has_certified_users: true, ..Realm::default() };
-        let with_file = || Realm { passwords: file(), ..Realm::default() };
+        let with_file = || Realm { passwords: file().map(Into::into), ..Realm::default() };
         Access::new(vec![with_file(), with_file(), open, certified])
     }
 

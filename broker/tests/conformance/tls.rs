@@ -22,6 +22,7 @@ scenarios! {
         a_client_certificate_can_be_required,
         a_client_that_speaks_no_tls_is_logged_with_a_hint,
         a_handshake_must_come_in_time,
+        handshakes_wait_for_their_turn_and_not_for_each_other,
     }
 }
 
@@ -131,4 +132,31 @@ async fn a_handshake_must_come_in_time(version: Version) {
     let mut client = Client::open(&server, version).await;
     client.expect_end().await;
     until("the refusal", || server.refused(RefusalReason::ConnectTimeout) == 1).await;
+}
+
+/// More than there are turns, with somebody among them who begins and does not go on: all come in at once.
+async fn handshakes_wait_for_their_turn_and_not_for_each_other(version: Version) {
+    const CLIENTS: usize = 100;
+    let pki = Pki::new();
+    let setup = Setup::new().tls(pki.server(false)).limits(|limits| limits.tls_handshakes = 1);
+    let server = setup.start().await;
+    let mut silent = Client::open(&server, version).await;
+    // The head of a record that is not there yet.
+    silent.send(&b"\x16\x03\x01\x01\x00"[..]).await;
+    server.until_accepted(1).await;
+    let config = pki.trusting(&TLS13, None);
+    let mut all = tokio::task::JoinSet::new();
+    let server = std::sync::Arc::new(server);
+    for number in 0..CLIENTS {
+        let (server, config) = (std::sync::Arc::clone(&server), config.clone());
+        all.spawn(async move {
+            let mut client = dial(&server, &config, version).await.unwrap();
+            client.send(clean(version, &number.to_string())).await;
+            assert_eq!(client.expect_connack().await.reason, ReasonCode::Success);
+            client
+        });
+    }
+    let inside = crate::support::in_time("all clients", all.join_all()).await;
+    assert_eq!(inside.len(), CLIENTS);
+    assert_eq!(server.metrics().connections_pending.get(), 1);
 }

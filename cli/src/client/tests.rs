@@ -66,7 +66,7 @@ impl House {
     }
 
     async fn stop(self) {
-        assert_eq!(self.broker.shutdown(Duration::from_secs(10)).await, 0);
+        assert_eq!(self.broker.shutdown(Duration::from_secs(60)).await, 0);
     }
 }
 

@@ -52,6 +52,7 @@ struct Component {
 struct Listener {
     address: String,
     tls: bool,
+    websocket: bool,
 }
 
 #[derive(Debug, Deserialize)]
@@ -134,8 +135,9 @@ pub(super) fn lines(status: &Status, now: u64) -> Vec<String> {
         }
     }
     for listener in &status.listeners {
+        let protocol = if listener.websocket { "WebSocket, " } else { "" };
         let kind = if listener.tls { "TLS" } else { "no TLS" };
-        lines.push(format!("listener       {} ({kind})", listener.address));
+        lines.push(format!("listener       {} ({protocol}{kind})", listener.address));
     }
     let Sessions { online, offline, subscriptions } = &status.sessions;
     lines.push(format!("connections    {}", status.connections));

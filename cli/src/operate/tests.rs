@@ -53,7 +53,7 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         if let Some(broker) = self.broker.take() {
-            self.runtime.block_on(broker.shutdown(Duration::from_secs(10)));
+            self.runtime.block_on(broker.shutdown(Duration::from_secs(60)));
         }
     }
 }

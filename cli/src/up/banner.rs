@@ -41,8 +41,8 @@ impl fmt::Display for Banner<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "\ngaugeline is ready.\n")?;
         for bound in self.bound {
-            let kind = if bound.tls { "MQTT over TLS" } else { "MQTT without TLS" };
-            writeln!(f, "  {kind:18}{}", reach(bound.address))?;
+            // Longer names push their address to the right.
+            writeln!(f, "  {:17} {}", bound.kind(), reach(bound.address))?;
         }
         if let Some(admin) = self.admin {
             writeln!(f, "  {:18}http://{admin}/metrics  /healthz  /readyz", "metrics, health")?;
@@ -54,7 +54,7 @@ impl fmt::Display for Banner<'_> {
             }
             Data::Server(server) => writeln!(f, "  {:18}{server}", "data")?,
         }
-        if let Some(bound) = self.bound.iter().find(|bound| bound.tls) {
+        if let Some(bound) = self.bound.iter().find(|bound| bound.tls && !bound.websocket) {
             self.commands(f, bound.address)?;
         }
         write!(f, "\nCtrl-C ends it in order.")
@@ -127,8 +127,9 @@ mod tests {
             program: "/opt/my tools/gaugeline",
             directory: Path::new("/srv/it's here"),
             bound: &[
-                Bound { address: "127.0.0.1:1883".parse().unwrap(), tls: false },
-                Bound { address: "0.0.0.0:4711".parse().unwrap(), tls: true },
+                Bound { address: "127.0.0.1:1883".parse().unwrap(), tls: false, websocket: false },
+                Bound { address: "0.0.0.0:8884".parse().unwrap(), tls: true, websocket: true },
+                Bound { address: "0.0.0.0:4711".parse().unwrap(), tls: true, websocket: false },
             ],
             admin: Some("127.0.0.1:9883".parse().unwrap()),
             data: Data::Influx1 {
@@ -141,6 +142,7 @@ mod tests {
         let text = banner.to_string();
         for part in [
             "port 4711 on every address",
+            "MQTT in WebSockets over TLS port 8884",
             "127.0.0.1:1883",
             "http://127.0.0.1:9883/metrics",
             "InfluxDB 1 at http://a:8086, database t",

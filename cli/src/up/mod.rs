@@ -247,7 +247,7 @@ fn own_metrics_url(admin: SocketAddr) -> Option<Url> {
 
 /// The listener that the sensors of this machine use.
 fn tls_listener(broker: &Broker) -> Option<Bound> {
-    broker.bound().into_iter().find(|bound| bound.tls)
+    broker.bound().into_iter().find(|bound| bound.tls && !bound.websocket)
 }
 
 /// Where the data goes, for people.

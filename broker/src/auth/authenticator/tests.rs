@@ -22,7 +22,7 @@ fn passwords(password: &str) -> PasswordFile {
 
 fn access(password: Option<&str>, allow_anonymous: bool) -> Access {
     let passwords = password.map(passwords);
-    Access::new(vec![Realm { passwords, allow_anonymous, ..Realm::default() }])
+    Access::new(vec![Realm { passwords: passwords.map(Arc::new), allow_anonymous, ..Realm::default() }])
 }
 
 fn authenticator(access: Access) -> (Authenticator, Arc<AccessHandle>, Arc<Metrics>) {
@@ -124,7 +124,7 @@ async fn what_is_remembered_is_forgotten_with_the_users_line_alone() {
     };
     let access = |lines: &[&str]| {
         let passwords = PasswordFile::parse(Path::new("passwd"), lines.concat()).unwrap();
-        Access::new(vec![Realm { passwords: Some(passwords), ..Realm::default() }])
+        Access::new(vec![Realm { passwords: Some(passwords.into()), ..Realm::default() }])
     };
     let (alice, bob) = (line("alice", "a"), line("bob", "b"));
     let (authenticator, handle, metrics) = authenticator(access(&[&alice, &bob]));

@@ -75,7 +75,7 @@ impl LiveGuardLimits {
 }
 
 /// What addresses are counted by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum AddressKey {
     V4(u32),
     /// The first 64 bits.

@@ -388,6 +388,10 @@ fn what_works_otherwise_is_said() {
             "4: these ciphers are left out, gaugeline has not got them: AES128-SHA",
         ),
         ("dhparamfile", "1: `dhparamfile` is ignored"),
+        (
+            "listener 1\nmount_point a/b",
+            "2: `mount_point a/b` does not end with `/`: the topic `x` of its clients is `a/bx`",
+        ),
     ] {
         let found = warnings(text);
         assert!(found.len() == 1 && found[0].starts_with(expected), "{text}: {found:?}");

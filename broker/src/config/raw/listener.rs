@@ -72,10 +72,26 @@ fn build_mount_point(
     source: &Source<'_>,
     raw: &RawListener,
 ) -> Result<Option<std::sync::Arc<str>>, ConfigError> {
-    let Some(mount_point) = &raw.mount_point else { return Ok(None) };
+    let within_level = raw.mount_point_within_level.as_ref().is_some_and(|within| *within.get_ref());
+    let Some(mount_point) = &raw.mount_point else {
+        return match &raw.mount_point_within_level {
+            Some(within) if within_level => {
+                Err(source.error(within, "`mount_point_within_level`", "it only beside `mount_point`"))
+            }
+            _ => Ok(None),
+        };
+    };
     if TopicName::new(mount_point.get_ref()).is_err() {
         let found = format_args!("{:?}", mount_point.get_ref());
         return Err(source.error(mount_point, found, "the beginning of a topic, without `+` and `#`"));
+    }
+    if !mount_point.get_ref().ends_with('/') && !within_level {
+        let found = format_args!(
+            "{:?}, which would be a part of the first level of each topic",
+            mount_point.get_ref()
+        );
+        let expected = format_args!("\"{}/\", or `mount_point_within_level = true`", mount_point.get_ref());
+        return Err(source.error(mount_point, found, expected));
     }
     Ok(Some(mount_point.get_ref().as_str().into()))
 }

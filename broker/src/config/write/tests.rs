@@ -58,6 +58,7 @@ const LISTENER: &[&str] = &[
     "websockets_origin http://a\"b",
     "max_connections 5",
     "mount_point a/",
+    "mount_point a/b",
     "max_qos 0",
     "max_qos 1",
     "max_topic_alias 0",

@@ -175,7 +175,7 @@ fn the_place_of_another_user_is_not_touched() {
     let hashing = hash::Hashing::Pbkdf2(std::num::NonZero::<u32>::MIN, hash::SaltLength::Twelve);
     let hash = hash::PasswordHash::create(b"x", hashing).unwrap();
     let file = PasswordFile::parse(std::path::Path::new("passwd"), format!("owner:{hash}\nthief:{hash}\n"));
-    let access = Access::new(vec![Realm { passwords: Some(file.unwrap()), ..Realm::default() }]);
+    let access = Access::new(vec![Realm { passwords: Some(file.unwrap().into()), ..Realm::default() }]);
     let seat = |user: &str| Arc::new(Seat::of(RealmId::FIRST, Some(user.into())));
     let (registry, owner, thief) = (Registry::default(), seat("owner"), seat("thief"));
     assert!(matches!(registry.claim(&client_id("a"), &owner, &access), Claim::Free));

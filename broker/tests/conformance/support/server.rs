@@ -13,7 +13,9 @@ use gaugeline_broker::{
         hash::{Hashing, SaltLength},
         password_edit::PasswordEditor,
     },
-    config::{ClientIds, ClientsConfig, Config, DeliveryConfig, Limits, ListenerConfig, TlsConfig},
+    config::{
+        AuditConfig, ClientIds, ClientsConfig, Config, DeliveryConfig, Limits, ListenerConfig, TlsConfig,
+    },
     metrics::{CloseReason, DropReason, Metrics, QosLabel, RefusalReason},
     storage::{MemoryStore, Recovered, Store},
 };
@@ -53,6 +55,13 @@ impl Setup {
 
     pub(crate) fn delivery(mut self, change: impl FnOnce(&mut DeliveryConfig)) -> Self {
         change(&mut self.config.delivery);
+        self
+    }
+
+    /// Writes an audit log, `audit.jsonl` among the files.
+    pub(crate) fn audited(mut self) -> Self {
+        let file = self.files.path().join("audit.jsonl");
+        self.config.audit = Some(AuditConfig { file, file_bytes: 1 << 20, files: 1 });
         self
     }
 

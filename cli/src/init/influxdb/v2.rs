@@ -53,6 +53,7 @@ pub(super) async fn prepare(server: &Server, plan: &Plan, report: &mut Report) -
         match secrets::find(report, file)? {
             Some(token) => session.check_token(plan, &token, action).await?,
             None => {
+                session.warn_of_others(&organization, description, report).await?;
                 let made = session.authorize(&organization, &buckets, description, action).await?;
                 secrets::store(report, file, &format!("{made}\n"))?;
                 report.prepared(Outcome::Created, format!("token `{description}`"));
@@ -195,6 +196,29 @@ impl Session<'_> {
                 self.make("api/v2/dbrps", &body, &format!("to map the {what}")).await?;
                 report.prepared(Outcome::Created, what);
             }
+        }
+        Ok(())
+    }
+
+    /// Tokens of that name may be in use, so they are not for `init` to revoke.
+    async fn warn_of_others(
+        &self,
+        organization: &str,
+        description: &str,
+        report: &mut Report,
+    ) -> Result<(), Failure> {
+        let answer = self.server.get("api/v2/authorizations", &[("orgID", organization)], self.login).await?;
+        let json = answer.json();
+        let known = json.get("authorizations").and_then(Value::as_array).filter(|_| answer.status == 200);
+        let known = known.ok_or_else(|| refused(self.server, "to list the tokens", &answer))?;
+        let field = |found: &Value, name: &str| found.get(name).and_then(Value::as_str).map(str::to_owned);
+        for other in known.iter().filter(|found| field(found, "description").as_deref() == Some(description))
+        {
+            report.warn(format!(
+                "a token `{description}` was made before and is still valid; if nobody uses it, delete it with `influx auth \
+                 delete --id {}`",
+                field(other, "id").unwrap_or_else(|| "ID".to_owned())
+            ));
         }
         Ok(())
     }

@@ -118,7 +118,9 @@ impl Session<'_> {
         for database in &plan.databases {
             let name = |found: &Value| found.get("iox::database")?.as_str().map(str::to_owned);
             if known.iter().any(|found| name(found).as_deref() == Some(&database.name)) {
-                report.prepared(Outcome::Kept, format!("database `{}`", database.name));
+                // The list does not say how long a database keeps its points.
+                let words = format!("database `{}`, and how long it keeps points", database.name);
+                report.prepared(Outcome::Kept, words);
             } else {
                 self.database(database, report).await?;
             }

@@ -74,15 +74,11 @@ pub(super) const KEYS: &[Key] = &[
         begin_or_default(reader, entry)?.connections = Some(most).filter(|most| *most > 0);
         Ok(())
     }),
-    Key::set("mount_point", "", |reader, entry| {
-        let text = entry.text()?;
-        let draft = reader.listener(entry)?;
-        if TopicName::new(text).is_err() {
-            return Err(entry.wrong(text, "the beginning of a topic, without `+` and `#`"));
-        }
-        draft.mount_point = Some(text.to_owned());
-        Ok(())
-    }),
+    Key::set(
+        "mount_point",
+        "as it is, with a warning if it does not end with `/`: then it joins the first level of each topic",
+        mount_point,
+    ),
     Key::set("max_qos", "", maximum_qos),
     Key::set("maximum_qos", "as `max_qos`", maximum_qos),
     Key::set("max_topic_alias", "", |reader, entry| {
@@ -170,5 +166,22 @@ fn accept_protocol_versions(reader: &mut Reader, entry: &Entry) -> Result<(), Co
     }
     versions.sort_by_key(|version| Version::ALL.iter().position(|known| known == version));
     draft.versions = Some(versions);
+    Ok(())
+}
+
+fn mount_point(reader: &mut Reader, entry: &Entry) -> Result<(), ConfigError> {
+    let text = entry.text()?;
+    let draft = reader.listener(entry)?;
+    if TopicName::new(text).is_err() {
+        return Err(entry.wrong(text, "the beginning of a topic, without `+` and `#`"));
+    }
+    draft.mount_point = Some(text.to_owned());
+    if !text.ends_with('/') {
+        let warning = format!(
+            "`mount_point {text}` does not end with `/`: the topic `x` of its clients is `{text}x`, which may be somebody \
+             else's; `mount_point {text}/` keeps them below it"
+        );
+        reader.warn(&entry.place, warning);
+    }
     Ok(())
 }

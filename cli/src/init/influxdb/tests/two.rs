@@ -95,6 +95,18 @@ pub(super) fn answer(server: &mut Server, request: &Request) -> Reply {
             server.mappings.push(body.clone());
             Reply::new(201, body)
         }
+        ("GET", "/api/v2/authorizations") => {
+            assert_eq!(request.query["orgID"], ORGANIZATION);
+            let listed = server.tokens.iter().enumerate().map(|(at, (_, action, _))| {
+                let description = match action.as_str() {
+                    "write" => "gaugeline bridge (write)",
+                    "read" => "gaugeline grafana (read)",
+                    _ => "admin's Token",
+                };
+                json!({ "id": format!("{at:016x}"), "description": description, "status": "active" })
+            });
+            Reply::new(200, json!({ "authorizations": listed.collect::<Vec<_>>() }))
+        }
         ("POST", "/api/v2/authorizations") => authorize(server, &request.json()),
         other => panic!("InfluxDB 2 has no {other:?}"),
     }
@@ -257,6 +269,9 @@ fn a_lost_token_is_made_anew_and_nothing_else() {
     let created: Vec<_> =
         about_server(&report).into_iter().filter(|line| line.starts_with("created")).collect();
     assert_eq!(created, ["created token `gaugeline grafana (read)`"]);
+    let told = "a token `gaugeline grafana (read)` was made before and is still valid; if nobody uses it, delete it with \
+                `influx auth delete --id 0000000000000002`";
+    assert!(report.to_string().contains(told), "{report}");
     assert_eq!(secret(root.path(), secrets::GRAFANA_TOKEN), fake.state().tokens[3].0);
 }
 

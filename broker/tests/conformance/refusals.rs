@@ -1,0 +1,61 @@
+//! Whoever is refused without end fills neither the log nor the audit log.
+
+use std::time::Duration;
+
+use gaugeline_broker::metrics::RefusalReason;
+use gaugeline_protocol::{QoS, ReasonCode, Version};
+
+use crate::support::{Client, Log, Setup, by, clean, message, until};
+
+scenarios! {
+    every { forbidden_messages_are_summed_up, failed_logins_are_summed_up }
+}
+
+async fn forbidden_messages_are_summed_up(version: Version) {
+    let log = Log::capture();
+    let server = Setup::new().acl("topic read #\n").audited().start().await;
+    let mut client = Client::join(&server, version, "a").await;
+    for number in 0..1500 {
+        client.send(message(&format!("t/{number}"), "x")).await;
+    }
+    client.ping().await;
+    assert_eq!(server.metrics().publishes_denied.get(), 1500);
+    let line = log.only_warning("a", "-", client.address);
+    assert_eq!(line, "refused: publish: it may not write t/0");
+    client.leave().await;
+    server.until_empty().await;
+
+    let (broker, files) = server.into_broker();
+    broker.shutdown(Duration::from_secs(1)).await;
+    let lines = log.warnings();
+    assert_eq!(lines.len(), 2, "{lines:?}");
+    let sum = "refused, and 1,499 more in the last 10 s, such as: publish: it may not write t/1024";
+    assert_eq!(lines[1].message, sum);
+    let audit = || std::fs::read_to_string(files.path().join("audit.jsonl")).unwrap_or_default();
+    until("the audit log", || audit().contains("more_refused")).await;
+    let refusals = audit().lines().filter(|line| line.contains("refused")).count();
+    assert_eq!(refusals, 2, "{}", audit());
+    assert!(audit().contains("\"what\":\"publish\",\"client\":\"a\",\"user\":null"), "{}", audit());
+    assert!(audit().contains("\"count\":1499,\"seconds\":10"), "{}", audit());
+}
+
+async fn failed_logins_are_summed_up(version: Version) {
+    let log = Log::capture();
+    let server = Setup::new().users(&[("user", "right")]).start().await;
+    for number in 0..30 {
+        let guess = by(clean(version, &format!("client {number}")), "user", "wrong");
+        assert_eq!(Client::try_connect(&server, &guess).await.1.reason, ReasonCode::NotAuthorized);
+    }
+    assert_eq!(server.refused(RefusalReason::NotAuthorized), 30);
+    // Ten clients by name, and the first of the others.
+    assert_eq!(log.warnings().len(), 11);
+    // Who does nothing wrong is not hidden behind them.
+    let mut known = Client::connect(&server, &by(clean(version, "known"), "user", "right")).await;
+    known.subscribe("#", QoS::AtMostOnce).await;
+    let (broker, _files) = server.into_broker();
+    broker.shutdown(Duration::from_secs(1)).await;
+    let lines = log.warnings();
+    assert_eq!(lines.len(), 12);
+    let sum = "connection refused, and 19 more in the last 10 s, such as: wrong password";
+    assert_eq!(lines[11].message, sum);
+}
