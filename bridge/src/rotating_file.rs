@@ -13,12 +13,18 @@
 //! thread.
 
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{self, DirBuilder, File, OpenOptions},
     io::{self, Read as _, Seek as _, SeekFrom, Write as _},
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
 };
 
 use jiff::{Timestamp, civil::Date, tz::TimeZone};
+
+/// The lines hold messages that the broker's ACL keeps from most users: no other user of the machine may read what is
+/// made here. A directory that exists keeps its mode.
+const MODE_DIRECTORY: u32 = 0o700;
+const MODE_FILE: u32 = 0o600;
 
 /// What the files are called and when they end.
 #[derive(Debug, Clone)]
@@ -61,7 +67,7 @@ pub(crate) struct Deleted {
 impl RotatingFile {
     /// Makes the directory if it is missing, opens or makes the file, and cuts half a line at its end.
     pub(crate) fn open(settings: Settings, now_nanoseconds: i64) -> io::Result<Self> {
-        fs::create_dir_all(&settings.directory)?;
+        DirBuilder::new().recursive(true).mode(MODE_DIRECTORY).create(&settings.directory)?;
         let mut opened = Self { current: None, next_number: 1, settings };
         opened.next_number = opened.ended()?.last().map_or(1, |(number, _)| number + 1);
         opened.current = Some(opened.open_current(day_of(now_nanoseconds))?);
@@ -111,7 +117,9 @@ impl RotatingFile {
 
     fn open_current(&self, today: Date) -> io::Result<Current> {
         let path = self.path();
-        let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path)?;
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false).mode(MODE_FILE);
+        let mut file = options.open(&path)?;
         file.try_lock().map_err(|error| {
             io::Error::other(format!("{}: another process writes to it: {error}", path.display()))
         })?;
@@ -308,6 +316,24 @@ mod tests {
         assert_eq!(read(&file), "# header\ntomorrow\n");
         assert_eq!(file.ended().unwrap().len(), 1);
         assert!(file.ended().unwrap()[0].1.to_str().unwrap().ends_with("-000001.txt"));
+    }
+
+    #[test]
+    fn no_other_user_can_read_the_lines() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o7777;
+        let directory = tempfile::tempdir().unwrap();
+        let settings = settings(directory.path());
+        let mut file = RotatingFile::open(settings.clone(), now()).unwrap();
+        for _ in 0..2 {
+            file.append(&[b'\n'; 50], now()).unwrap();
+        }
+        let ended = file.ended().unwrap();
+        assert_eq!((mode(&settings.directory), mode(&file.path()), mode(&ended[0].1)), (0o700, 0o600, 0o600));
+        drop(file);
+        fs::set_permissions(&settings.directory, fs::Permissions::from_mode(0o755)).unwrap();
+        RotatingFile::open(settings.clone(), now()).unwrap();
+        assert_eq!(mode(&settings.directory), 0o755, "it keeps its mode");
     }
 
     #[test]

@@ -5,6 +5,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use crate::process_user::told;
+
 /// A file that cannot be read or that says something that it must not say. Never quotes secrets.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileError {
@@ -26,12 +28,21 @@ impl FileError {
 
     /// A file that the system does not let us read.
     pub fn unreadable(path: &Path, error: &io::Error) -> Self {
-        Self { path: path.into(), line: None, problem: format!("cannot be read: {error}") }
+        Self { path: path.into(), line: None, problem: format!("cannot be read: {}", told(error)) }
     }
 
     /// A file that the system does not let us write.
     pub fn unwritable(path: &Path, error: &io::Error) -> Self {
-        Self { path: path.into(), line: None, problem: format!("cannot be written: {error}") }
+        Self { path: path.into(), line: None, problem: format!("cannot be written: {}", told(error)) }
+    }
+
+    /// The same with further ones, each on a line of its own.
+    #[must_use]
+    pub fn with_more(mut self, others: impl IntoIterator<Item = Self>) -> Self {
+        for other in others {
+            self.problem.push_str(&format!("\n{other}"));
+        }
+        self
     }
 
     /// The file at fault.
@@ -61,3 +72,19 @@ impl fmt::Display for FileError {
 }
 
 impl std::error::Error for FileError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_is_kept_from_us_names_us() {
+        let path = Path::new("passwd");
+        let denied = FileError::unreadable(path, &io::ErrorKind::PermissionDenied.into()).to_string();
+        let user = crate::process_user::name();
+        assert!(denied.starts_with("passwd: cannot be read: "), "{denied}");
+        assert!(denied.ends_with(&format!(", as the user `{user}`")), "{denied}");
+        let missing = FileError::unreadable(path, &io::ErrorKind::NotFound.into()).to_string();
+        assert!(!missing.contains("user"), "{missing}");
+    }
+}

@@ -384,15 +384,17 @@ impl Hub {
         fanout.wake();
     }
 
-    /// A session has ended for good: its subscriptions and messages go, and a will that waited is due.
-    pub(crate) fn end_session(&self, parked: Parked, now: Instant) {
+    /// A session has ended for good: its subscriptions and messages go, and a will that waited is due. The ticket says when
+    /// it does not come back after a crash either.
+    pub(crate) fn end_session(&self, parked: Parked, now: Instant) -> Ticket {
         for (filter, _) in parked.session.subscriptions().iter() {
             self.router.unsubscribe(parked.mailbox.id(), filter);
         }
         self.metrics.subscriptions.dec_by(parked.session.subscriptions().len() as i64);
-        if parked.mailbox.is_persistent() {
-            self.store.append(Record::SessionEnded { session: parked.mailbox.id() });
-        }
+        let ticket = match parked.mailbox.is_persistent() {
+            true => self.store.append(Record::SessionEnded { session: parked.mailbox.id() }),
+            false => Ticket::START,
+        };
         let waited = parked.mailbox.close() + parked.session.inflight();
         let identity = parked.mailbox.identity();
         let client = identity.client_id.as_str();
@@ -400,6 +402,7 @@ impl Hub {
         if let Some(pending) = parked.will {
             self.publish_will(&parked.mailbox, &pending, now);
         }
+        ticket
     }
 
     /// Ends the connections of those who would not be let in now, after a change of rules, certificates or listeners;

@@ -16,6 +16,7 @@ mod hub;
 mod log;
 pub mod metrics;
 mod net;
+pub mod process_user;
 pub mod reload;
 pub mod router;
 pub mod sessions;

@@ -15,7 +15,7 @@ use gaugeline_broker::{
 use prometheus_client::registry::Registry;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
-use crate::{failure::Failure, live_bridge::LiveBridge, logging, signals::Shutdown};
+use crate::{check, failure::Failure, live_bridge::LiveBridge, logging, signals::Shutdown};
 
 /// How long the bridge may take to write what it has received when the program ends. What is not written by then
 /// is not acknowledged: the broker keeps it.
@@ -51,7 +51,7 @@ pub(crate) struct Arguments {
 /// Runs the subcommand.
 pub(crate) fn run(arguments: &Arguments, logging: &logging::Arguments) -> Result<(), Failure> {
     // A mistake is told before anything else is.
-    Config::load(&arguments.config).map_err(Failure::configuration)?;
+    Config::load(&arguments.config).map_err(|error| check::unreadable_bridge(&arguments.config, error))?;
     drop(logging.install("info")?);
     crate::runtime()?.block_on(serve(&arguments.config, arguments.admin))
 }

@@ -80,7 +80,10 @@ impl StorageArguments {
 
 impl Arguments {
     fn load(&self) -> Result<Loaded, Failure> {
-        let loaded = self.read().map_err(Failure::configuration)?;
+        let loaded = self.read().map_err(|error| match &self.config {
+            Some(path) => check::unreadable_broker(path, error),
+            None => Failure::configuration(error),
+        })?;
         if self.port.is_some() && loaded.format == Format::Toml {
             return Err(Failure::usage(
                 "-p goes with a mosquitto.conf; in broker.toml the port stands in `bind`",
@@ -106,7 +109,7 @@ impl Arguments {
 pub(crate) fn run(arguments: &Arguments, logging: &logging::Arguments) -> Result<(), Failure> {
     let loaded = arguments.load()?;
     if arguments.test_config {
-        say(format_args!("OK: {}", check::describe_broker(&loaded)?));
+        say(format_args!("OK: {}", check::try_broker(&loaded)?));
         return Ok(());
     }
     if arguments.daemon {

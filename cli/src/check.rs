@@ -1,6 +1,9 @@
 //! `gaugeline check`: reads a configuration as the broker or the bridge would, and starts nothing.
 
-use std::path::{Path, PathBuf};
+use std::{
+    fmt, fs,
+    path::{Path, PathBuf},
+};
 
 use clap::ValueEnum;
 use gaugeline_bridge::{Bridge, Config as BridgeConfig, config::SinkConfig};
@@ -10,7 +13,7 @@ use gaugeline_broker::{
     tls,
 };
 
-use crate::{bridge, clock, failure::Failure, files, output::say};
+use crate::{bridge, clock, failure::Failure, files, output::say, process, reach};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -63,8 +66,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
 
 /// Reads all that the broker reads at its start.
 fn check_broker(path: &Path) -> Result<String, Failure> {
-    let loaded = config::load(path, &Overrides::default()).map_err(Failure::configuration)?;
-    let summary = describe_broker(&loaded)?;
+    let loaded = config::load(path, &Overrides::default());
+    let loaded = loaded.map_err(|error| unreadable_broker(path, error))?;
+    let summary = try_broker(&loaded)?;
     if loaded.format == Format::Toml {
         return Ok(summary);
     }
@@ -73,8 +77,18 @@ fn check_broker(path: &Path) -> Result<String, Failure> {
     Ok(format!("{summary}; {others} is honoured"))
 }
 
-/// What a broker with this configuration would do, in a line.
-pub(crate) fn describe_broker(loaded: &Loaded) -> Result<String, Failure> {
+/// Tries what the broker does at its start, as the user that it becomes, and says what it would do, in a line.
+///
+/// Where that is another user, this process is that user from now on.
+pub(crate) fn try_broker(loaded: &Loaded) -> Result<String, Failure> {
+    let not_tried = process::rehearse(&loaded.config.process)?;
+    not_tried.iter().for_each(|note| eprintln!("Warning: {note}"));
+    let summary = describe_broker(loaded)?;
+    reach::check(&loaded.config)?.iter().for_each(|note| eprintln!("Warning: {note}"));
+    Ok(summary)
+}
+
+fn describe_broker(loaded: &Loaded) -> Result<String, Failure> {
     let config = &loaded.config;
     let access = Access::load(&config.realms).map_err(Failure::configuration)?;
     let mut listeners = Vec::new();
@@ -106,13 +120,37 @@ fn describe(realm: &Realm) -> String {
 
 /// Reads all that the bridge reads at its start.
 fn check_bridge(path: &Path) -> Result<String, Failure> {
-    let config = BridgeConfig::load(path).map_err(Failure::configuration)?;
+    let config = BridgeConfig::load(path).map_err(|error| unreadable_bridge(path, error))?;
     Bridge::check(&config).map_err(bridge::start_failure)?;
     let sink = match &config.sink {
         SinkConfig::Files(files) => format!("files in {}", files.directory.display()),
         SinkConfig::Influx(influx) => format!("InfluxDB at {}", influx.url),
     };
     Ok(format!("bridge from {} to {sink}; {} rules", config.mqtt.url, config.rules.len()))
+}
+
+/// The failure to read the configuration of the broker or the bridge, or that the file is that of the other one.
+fn unreadable(path: &Path, expected: Kind, error: impl fmt::Display) -> Failure {
+    let text = fs::read(path).unwrap_or_default();
+    let (what, command) = match (expected, detect(path, &String::from_utf8_lossy(&text))) {
+        (Kind::Broker, Some(Kind::Bridge)) => ("the bridge, not of the broker", "gaugeline bridge"),
+        (Kind::Bridge, Some(Kind::Broker)) => ("the broker, not of the bridge", "gaugeline broker"),
+        _ => return Failure::configuration(error),
+    };
+    let path = path.display();
+    Failure::configuration(format!(
+        "{path}: is a configuration of {what}: start it with `{command} -c {path}`"
+    ))
+}
+
+/// The failure to read what is to be a broker's configuration.
+pub(crate) fn unreadable_broker(path: &Path, error: impl fmt::Display) -> Failure {
+    unreadable(path, Kind::Broker, error)
+}
+
+/// The failure to read what is to be a bridge's configuration.
+pub(crate) fn unreadable_bridge(path: &Path, error: impl fmt::Display) -> Failure {
+    unreadable(path, Kind::Bridge, error)
 }
 
 /// Tells the kind from the keys at the start of lines, so that it works for a file with a mistake elsewhere; if
@@ -145,6 +183,31 @@ fn detect(path: &Path, text: &str) -> Option<Kind> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_file_of_the_other_one_is_told() {
+        let directory = tempfile::tempdir().unwrap();
+        crate::init::complete(directory.path(), &[]).unwrap();
+        let path = |name: &str| directory.path().join(name);
+        fs::write(path("odd.toml"), "[[listener]]\ncolour = 1\n").unwrap();
+        for (name, kind, part) in [
+            (
+                "broker.toml",
+                Kind::Bridge,
+                "of the broker, not of the bridge: start it with `gaugeline broker -c ",
+            ),
+            (
+                "bridge.toml",
+                Kind::Broker,
+                "of the bridge, not of the broker: start it with `gaugeline bridge -c ",
+            ),
+            ("odd.toml", Kind::Broker, "odd.toml:2: "),
+        ] {
+            let arguments = Arguments { config: path(name), kind: Some(kind) };
+            let failure = run(&arguments).unwrap_err();
+            assert!(failure.exit_status() == 3 && failure.to_string().contains(part), "{name}: {failure}");
+        }
+    }
 
     #[test]
     fn the_kind_is_told_from_the_keys_then_from_the_name() {

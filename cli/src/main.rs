@@ -24,6 +24,7 @@ mod pki;
 mod process;
 mod publish;
 mod random;
+mod reach;
 mod secret;
 mod signals;
 mod subscribe;
@@ -59,6 +60,7 @@ enum Command {
     Reload(operate::ReloadArguments),
     Clients(operate::ClientsArguments),
     Kick(operate::KickArguments),
+    Forget(operate::ForgetArguments),
     Passwd(passwd::Arguments),
     Acl(acl::Arguments),
     Pki(pki::Arguments),
@@ -85,6 +87,7 @@ fn main() -> ExitCode {
         Command::Reload(arguments) => operate::reload(&arguments),
         Command::Clients(arguments) => operate::clients(&arguments),
         Command::Kick(arguments) => operate::kick(&arguments),
+        Command::Forget(arguments) => operate::forget(&arguments),
         Command::Passwd(arguments) => passwd::run(&arguments),
         Command::Acl(arguments) => match acl::run(&arguments) {
             Ok(false) => return ExitCode::FAILURE,

@@ -5,7 +5,10 @@
 
 use std::{ffi::CString, fs, path::PathBuf};
 
-use gaugeline_broker::config::{ProcessConfig, User};
+use gaugeline_broker::{
+    config::{ProcessConfig, User},
+    process_user,
+};
 use nix::unistd::{self, Uid};
 use rustix::thread::{self, CapabilitySet, CapabilitySets};
 
@@ -32,6 +35,36 @@ pub(crate) fn settle(config: &ProcessConfig) -> Result<Option<PidFile>, Failure>
     Ok(pid_file)
 }
 
+/// For a check: becomes the user that the broker would become, so that what this process cannot read, the broker cannot
+/// read either. Returns what could not be tried.
+pub(crate) fn rehearse(config: &ProcessConfig) -> Result<Option<String>, Failure> {
+    let Some(user) = &config.user else { return Ok(None) };
+    let present = Uid::effective();
+    if present.is_root() {
+        return become_user(user).map(|()| None);
+    }
+    let name = &user.name;
+    Ok(match find_account(user)? {
+        Some(account) if account.uid == present => None,
+        Some(account) => Some(format!(
+            "started as root, the broker becomes the user `{}`; whether that user can read and write its files was not \
+             tried: that needs root",
+            account.name
+        )),
+        None if user.or_nobody => None,
+        None => Some(format!("there is no user `{name}`: started as root, the broker would not go on")),
+    })
+}
+
+/// Who is meant.
+fn find_account(user: &User) -> Result<Option<unistd::User>, Failure> {
+    let find = |name: &str| unistd::User::from_name(name).map_err(Failure::failed);
+    match find(&user.name)? {
+        None if user.or_nobody => find(NOBODY),
+        found => Ok(found),
+    }
+}
+
 /// Says who the process is: a file that cannot be read then is no riddle. To be called when there is a log.
 pub(crate) fn tell_user(config: &ProcessConfig) {
     let present = Uid::effective();
@@ -41,8 +74,7 @@ pub(crate) fn tell_user(config: &ProcessConfig) {
              its files"
         );
     } else if config.user.is_some() {
-        let name = unistd::User::from_uid(present).ok().flatten();
-        let name = name.map_or_else(|| present.to_string(), |account| account.name);
+        let name = process_user::name();
         tracing::info!(
             "runs as the user `{name}`, who must be able to read the files that the configuration names"
         );
@@ -51,12 +83,7 @@ pub(crate) fn tell_user(config: &ProcessConfig) {
 
 /// Gives up root's rights for good, but for one: ports below 1024, at the start and after a reload.
 fn become_user(user: &User) -> Result<(), Failure> {
-    let find = |name: &str| unistd::User::from_name(name).map_err(Failure::failed);
-    let found = match find(&user.name)? {
-        None if user.or_nobody => find(NOBODY)?,
-        found => found,
-    };
-    let Some(account) = found else {
+    let Some(account) = find_account(user)? else {
         let hint = "(expected one that exists, or `root` to go on as root)";
         return Err(Failure::configuration(format!("there is no user `{}` {hint}", user.name)));
     };

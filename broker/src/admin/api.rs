@@ -16,7 +16,10 @@ use axum::{
 };
 use serde::Serialize;
 
-use super::control::{Control, ReloadResult};
+use super::{
+    away::Forgotten,
+    control::{Control, ReloadResult},
+};
 use crate::audit::Event;
 
 /// Clients on a page, unless asked for another number.
@@ -31,12 +34,19 @@ pub(super) fn routes(control: Control) -> Router {
         .route("/clients", get(clients))
         .route("/clients/{id}", delete(kick))
         .route("/clients/{id}/disconnect", post(kick))
-        .route("/sessions/{id}", get(session))
+        .route("/sessions", get(sessions))
+        .route("/sessions/{id}", get(session).delete(forget))
         .route_layer(middleware::from_fn_with_state(Arc::clone(&control), admit))
         .with_state(control)
 }
 
 type Shared = State<Arc<Control>>;
+
+/// What a session took with it.
+#[derive(Serialize)]
+struct Dropped {
+    messages: usize,
+}
 
 #[derive(Serialize)]
 struct Problem {
@@ -115,6 +125,21 @@ async fn reload(State(control): Shared) -> Response {
 }
 
 async fn clients(State(control): Shared, RawQuery(query): RawQuery) -> Response {
+    match page(query) {
+        Ok((after, limit)) => json(StatusCode::OK, &control.clients(after.as_deref(), limit)),
+        Err(problem) => *problem,
+    }
+}
+
+async fn sessions(State(control): Shared, RawQuery(query): RawQuery) -> Response {
+    match page(query) {
+        Ok((after, limit)) => json(StatusCode::OK, &control.away(after.as_deref(), limit)),
+        Err(problem) => *problem,
+    }
+}
+
+/// Which page is asked for: behind whom it begins, and how long it is.
+fn page(query: Option<String>) -> Result<(Option<String>, usize), Box<Response>> {
     let (mut after, mut limit) = (None, CLIENTS_DEFAULT);
     for (key, value) in form(query.as_deref().unwrap_or_default()) {
         match (key.as_str(), value.parse()) {
@@ -122,18 +147,40 @@ async fn clients(State(control): Shared, RawQuery(query): RawQuery) -> Response 
             ("limit", Ok(number)) => limit = number,
             _ => {
                 let error = format!("{key}={value}: expected `limit=NUMBER` and `after=CLIENT`");
-                return problem(StatusCode::BAD_REQUEST, error);
+                return Err(Box::new(problem(StatusCode::BAD_REQUEST, error)));
             }
         }
     }
-    json(StatusCode::OK, &control.clients(after.as_deref(), limit))
+    Ok((after, limit))
 }
 
 async fn kick(State(control): Shared, Path(client): Path<String>) -> Response {
     if control.kick(&client) {
         StatusCode::NO_CONTENT.into_response()
     } else {
-        problem(StatusCode::NOT_FOUND, format!("no client `{client}` is connected"))
+        let kept = control.session(&client).is_some();
+        let hint = if kept { "; it has a session, which `gaugeline forget` ends" } else { "" };
+        problem(StatusCode::NOT_FOUND, format!("no client `{client}` is connected{hint}"))
+    }
+}
+
+async fn forget(State(control): Shared, Path(client): Path<String>) -> Response {
+    match control.forget(&client).await {
+        Forgotten::Done(messages) => json(StatusCode::OK, &Dropped { messages }),
+        Forgotten::NotSafe => {
+            let error = format!(
+                "the session of `{client}` has ended, but that is not on disk yet: after a crash it may come back; see \
+                 /readyz"
+            );
+            problem(StatusCode::SERVICE_UNAVAILABLE, error)
+        }
+        Forgotten::Connected => {
+            let error = format!(
+                "the client `{client}` is connected: end its connection first, with `gaugeline kick`"
+            );
+            problem(StatusCode::CONFLICT, error)
+        }
+        Forgotten::Unknown => problem(StatusCode::NOT_FOUND, format!("no client `{client}` has a session")),
     }
 }
 

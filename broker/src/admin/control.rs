@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// Clients that are told at once at most, whatever is asked for.
-const CLIENTS_MAX: usize = 1_000;
+pub(super) const PAGE_MAX: usize = 1_000;
 
 /// See the module.
 #[derive(Debug, Clone)]
@@ -65,9 +65,9 @@ struct Sessions {
 }
 
 #[derive(Debug, Serialize)]
-struct Amount {
-    messages: usize,
-    bytes: usize,
+pub(super) struct Amount {
+    pub(super) messages: usize,
+    pub(super) bytes: usize,
 }
 
 #[derive(Debug, Serialize)]
@@ -148,6 +148,8 @@ pub(super) struct SessionStatus {
     subscriptions: Option<Vec<String>>,
     queued: Option<Amount>,
     expires_in_seconds: Option<u64>,
+    /// `null` also if it is away since before the broker was started.
+    away_since: Option<u64>,
 }
 
 impl From<Result<Report, String>> for ReloadResult {
@@ -241,7 +243,7 @@ impl Control {
 
     /// The clients behind this one, at most so many.
     pub(super) fn clients(&self, after: Option<&str>, limit: usize) -> Page {
-        let limit = limit.clamp(1, CLIENTS_MAX);
+        let limit = limit.clamp(1, PAGE_MAX);
         let mut found = self.hub.registry.online_after(after, limit + 1);
         let more = found.len() > limit;
         found.truncate(limit);
@@ -275,18 +277,22 @@ impl Control {
                     subscriptions: None,
                     queued: None,
                     expires_in_seconds: None,
+                    away_since: None,
                 }
             }
-            Found::Offline { user, subscriptions, waiting: (messages, bytes), expires_at } => SessionStatus {
-                client: client.to_owned(),
-                user: user.as_deref().map(str::to_owned),
-                connected: false,
-                address: None,
-                connected_at: None,
-                subscriptions: Some(subscriptions),
-                queued: Some(Amount { messages, bytes }),
-                expires_in_seconds: expires_at.map(|at| at.saturating_duration_since(now).as_secs()),
-            },
+            Found::Offline { user, subscriptions, waiting: (messages, bytes), expires_at, since } => {
+                SessionStatus {
+                    client: client.to_owned(),
+                    user: user.as_deref().map(str::to_owned),
+                    connected: false,
+                    address: None,
+                    connected_at: None,
+                    subscriptions: Some(subscriptions),
+                    queued: Some(Amount { messages, bytes }),
+                    expires_in_seconds: expires_at.map(|at| at.saturating_duration_since(now).as_secs()),
+                    away_since: since.map(seconds),
+                }
+            }
         })
     }
 
@@ -308,6 +314,6 @@ fn client_status(online: OnlineClient) -> ClientStatus {
     }
 }
 
-fn seconds(nanoseconds: u64) -> u64 {
+pub(super) fn seconds(nanoseconds: u64) -> u64 {
     nanoseconds / 1_000_000_000
 }

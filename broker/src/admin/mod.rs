@@ -4,6 +4,7 @@
 //! for no password and tell no secrets; the configuration keeps the server on loopback unless told otherwise.
 
 mod api;
+mod away;
 mod bounded_listener;
 mod control;
 mod readiness;

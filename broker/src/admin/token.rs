@@ -21,8 +21,8 @@ impl AdminToken {
     /// # Errors
     /// The file cannot be read, others can read it, or what it holds is too short.
     pub(crate) fn load(path: &Path) -> Result<Self, FileError> {
-        let expected = "mode 0600, or 0640 and a group of this process (`chmod 600`; for a secret of Docker `mode: 0400`, of \
-                        Kubernetes `defaultMode: 0440` and an `fsGroup`)";
+        let expected = ", or 0640 and a group of this process (for a secret of Docker `mode: 0400`, of Kubernetes \
+                        `defaultMode: 0440` and an `fsGroup`)";
         if let Some(error) = exposure(path, "a token for the admin server", expected)? {
             return Err(error);
         }

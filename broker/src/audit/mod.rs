@@ -60,6 +60,8 @@ pub(crate) enum Event<'a> {
     Logout { client: &'a str, user: Option<&'a str>, address: SocketAddr, reason: Reason<'a> },
     /// An operator has ended a connection.
     Kick { client: &'a str },
+    /// An operator has ended a session for good, with so many messages that waited.
+    Forget { client: &'a str, messages: usize },
     /// The configuration was read again.
     Reload { trigger: &'a str, result: &'a str, error: Option<&'a str>, disconnected: usize },
     /// Somebody used the admin API.

@@ -99,11 +99,17 @@ impl Access {
         Ok(Self::new(slots.iter().map(load).collect::<Result<_, _>>()?))
     }
 
-    /// How many users all password files and SCRAM files have; those of a file that several realms have count once.
+    /// How many users all password files and SCRAM files have. Those of a file that several realms have count once, and so
+    /// does who is in both files of a realm.
     pub fn users(&self) -> usize {
         let passwords = each_once(self.realms.iter().filter_map(|realm| realm.passwords.as_ref()));
         let scram = each_once(self.realms.iter().filter_map(|realm| realm.scram.as_ref()));
-        passwords.map(|file| file.len()).sum::<usize>() + scram.map(|file| file.len()).sum::<usize>()
+        let further = |file: &Arc<ScramFile>| {
+            let shares = |realm: &&Realm| realm.scram.as_ref().is_some_and(|other| Arc::ptr_eq(file, other));
+            let realms = self.realms.iter().filter(shares).collect::<Vec<_>>();
+            file.users().filter(|user| !realms.iter().any(|realm| realm.has_user(user))).count()
+        };
+        passwords.map(|file| file.len()).sum::<usize>() + scram.map(further).sum::<usize>()
     }
 
     /// The rules of a realm.

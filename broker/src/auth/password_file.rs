@@ -15,7 +15,7 @@ use std::{hash::BuildHasher as _, os::unix::fs::PermissionsExt as _, path::Path,
 use foldhash::{HashMap, quality::RandomState};
 
 use super::hash::{EXPECTED_HASH, PasswordHash};
-use crate::file_error::FileError;
+use crate::{exposure, file_error::FileError};
 
 /// The longest user name of a CONNECT packet, in bytes.
 pub const USER_BYTES_MAX: usize = 65_535;
@@ -126,7 +126,8 @@ pub(super) fn read_regular_file(path: &Path) -> Result<Vec<u8>, FileError> {
 pub(super) fn read_secrets(path: &Path) -> Result<Vec<u8>, FileError> {
     let content = read_regular_file(path)?;
     if std::fs::metadata(path).is_ok_and(|found| found.permissions().mode() & MODE_READ_BY_OTHERS != 0) {
-        tracing::warn!("{}: is readable by every user of this machine; chmod 600 it", path.display());
+        let remedy = exposure::remedy(path);
+        tracing::warn!("{}: is readable by every user of this machine: {remedy}", path.display());
     }
     Ok(content)
 }

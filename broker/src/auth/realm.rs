@@ -136,10 +136,11 @@ impl Realm {
         self.acl.as_ref().is_none_or(|acl| acl.decide_subscribe(user, client_id, filter).allowed)
     }
 
-    /// How many users can log in; who is in both files counts twice.
+    /// How many users can log in; who is in both files counts once.
     pub fn users(&self) -> usize {
+        let scram = self.scram.iter().flat_map(|file| file.users());
         self.passwords.as_ref().map_or(0, |file| file.len())
-            + self.scram.as_ref().map_or(0, |file| file.len())
+            + scram.filter(|user| !self.has_user(user)).count()
     }
 
     /// Whether a user name without anything to check it against is taken. Not beside a SCRAM file: the name could be
@@ -230,6 +231,23 @@ mod tests {
             assert!(Arc::ptr_eq(first.scram.as_ref().unwrap(), other.scram.as_ref().unwrap()));
             assert_eq!((access.users(), first.users(), other.users()), (3, 2, 1));
         }
+    }
+
+    #[test]
+    fn a_user_who_can_log_in_either_way_is_one() {
+        use crate::auth::hash::{Hashing, PasswordHash, SaltLength};
+        let path = std::path::Path::new("f");
+        let few = std::num::NonZero::<u32>::MIN;
+        let hash = PasswordHash::create(b"x", Hashing::Pbkdf2(few, SaltLength::Twelve)).unwrap();
+        let passwords = PasswordFile::parse(path, format!("a:{hash}\nb:{hash}\n")).unwrap();
+        let iterations = std::num::NonZero::new(4096).unwrap();
+        let entry = crate::auth::scram::ScramCredential::create(b"x", iterations).unwrap();
+        let scram = ScramFile::parse(path, format!("b:{entry}\nc:{entry}\n")).unwrap();
+        let (passwords, scram) = (Some(Arc::new(passwords)), Some(Arc::new(scram)));
+        let realm = |passwords| Realm { passwords, scram: scram.clone(), ..Realm::default() };
+        let both = realm(passwords.clone());
+        assert_eq!(both.users(), 3);
+        assert_eq!(Access::new(vec![both, realm(None)]).users(), 3, "the files are the same ones");
     }
 
     #[test]

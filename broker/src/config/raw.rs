@@ -26,6 +26,7 @@ use super::{
     Overflow, Persistence, PersistenceConfig, ProcessConfig, RealmConfig, RealmId, Sessions, User,
     limits::RawLimits,
 };
+use crate::process_user::told;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -191,7 +192,7 @@ impl Source<'_> {
                 Err(self.error(path, format_args!("`{}`, which is not a file", written.display()), expected))
             }
             Err(error) => {
-                let found = format_args!("`{}`, which cannot be opened ({error})", full.display());
+                let found = format_args!("`{}`, which cannot be opened ({})", full.display(), told(&error));
                 Err(self.error(path, found, expected))
             }
         }

@@ -60,7 +60,10 @@ impl Hub {
         for at in [expires_at, will.as_ref().map(|will| will.due)].into_iter().flatten() {
             self.expiry.schedule(at, client_id.clone());
         }
-        self.registry.restore(client_id, Box::new(Parked { session, mailbox, walks, expires_at, will }));
+        self.registry.restore(
+            client_id,
+            Box::new(Parked { session, mailbox, walks, expires_at, will, away_since: None }),
+        );
     }
 
     /// The walks over retained messages that the last process did not finish. They begin anew, without what waits already:

@@ -123,6 +123,7 @@ impl Connection {
             walks,
             expires_at,
             will,
+            away_since: Some(hub.anchor.to_wall_nanoseconds(now)),
         };
         if persistent {
             hub.store.append(Record::SessionParked {

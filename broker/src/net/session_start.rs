@@ -69,7 +69,7 @@ pub(super) fn start_session(
             hub.move_in(&mailbox, identity);
             return Started { session, mailbox, walks, present: true };
         }
-        Some(old) => hub.end_session(*old, now),
+        Some(old) => drop(hub.end_session(*old, now)),
         None => {}
     }
     let mailbox = hub.mailbox(identity, negotiated.is_persistent());

@@ -54,7 +54,7 @@ fn warn(client_id: &ClientId, percent: u8, oldest: Option<Stamp>, now_nanosecond
         client = client_id.as_str(),
         user = crate::log::user_name(user),
         "is not connected, and its queue is {percent} % full; the oldest message waits for {seconds} s. Once it is \
-         full, messages for it are refused or dropped: connect it, raise queue_messages or queue_bytes, or let the \
-         session end"
+         full, messages for it are refused or dropped: connect it, raise queue_messages or queue_bytes, or end its \
+         session for good with `gaugeline forget` and this client's name"
     );
 }

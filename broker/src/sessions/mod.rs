@@ -9,5 +9,5 @@ mod seat;
 pub use absentees::{Absence, Absentees};
 pub use expiry::Expiry;
 pub use owner::Owner;
-pub use registry::{Claim, DueWill, Found, OnlineClient, Parked, PendingWill, Registry};
+pub use registry::{AwayClient, Claim, DueWill, Found, OnlineClient, Parked, PendingWill, Registry, Removal};
 pub use seat::Seat;

@@ -48,6 +48,8 @@ pub struct Parked {
     pub expires_at: Option<Instant>,
     /// A will that is published unless the client is back in time.
     pub will: Option<PendingWill>,
+    /// Since when it has no connection, in nanoseconds since 1970; `None`: since before this process.
+    pub away_since: Option<u64>,
 }
 
 impl Parked {
@@ -130,6 +132,46 @@ impl OnlineClient {
     }
 }
 
+/// A session without a connection, for those who look from outside.
+#[derive(Debug, Clone)]
+pub struct AwayClient {
+    /// Whose it is.
+    pub client_id: ClientId,
+    /// `None` for an anonymous client.
+    pub user: Option<Arc<str>>,
+    /// Messages and bytes that wait.
+    pub waiting: (usize, usize),
+    /// See [`Parked::away_since`].
+    pub since: Option<u64>,
+    /// When it ends; `None` is never.
+    pub expires_at: Option<Instant>,
+}
+
+impl AwayClient {
+    fn of(client_id: &ClientId, parked: &Parked) -> Self {
+        // What was sent and not acknowledged has left the mailbox, and waits all the same.
+        let (messages, bytes) = parked.mailbox.waiting();
+        Self {
+            client_id: client_id.clone(),
+            user: parked.mailbox.identity().user.clone(),
+            waiting: (messages + parked.session.inflight(), bytes),
+            since: parked.away_since,
+            expires_at: parked.expires_at,
+        }
+    }
+}
+
+/// What became of a session that was to be taken out.
+#[derive(Debug)]
+pub enum Removal {
+    /// It is the caller's, who ends it.
+    Done(Box<Parked>),
+    /// Its client is connected: nothing was touched.
+    Online,
+    /// There is none.
+    Absent,
+}
+
 /// A session, for those who look from outside.
 #[derive(Debug)]
 pub enum Found {
@@ -145,6 +187,8 @@ pub enum Found {
         waiting: (usize, usize),
         /// When it ends; `None` is never.
         expires_at: Option<Instant>,
+        /// See [`Parked::away_since`].
+        since: Option<u64>,
     },
 }
 
@@ -263,6 +307,22 @@ impl Registry {
         }
     }
 
+    /// Takes out a parked session, whatever its time.
+    pub fn remove_parked(&self, client_id: &ClientId) -> Removal {
+        let mut shard = self.shard(client_id).lock();
+        match shard.remove(client_id) {
+            Some(Slot::Offline(parked)) => {
+                self.offline.fetch_sub(1, Ordering::Relaxed);
+                Removal::Done(parked)
+            }
+            Some(online) => {
+                shard.insert(client_id.clone(), online);
+                Removal::Online
+            }
+            None => Removal::Absent,
+        }
+    }
+
     /// Whether the client's session is parked, and ends or has a will due at exactly this time.
     pub fn waits_for(&self, client_id: &ClientId, at: Instant) -> bool {
         match self.shard(client_id).lock().get(client_id) {
@@ -332,17 +392,37 @@ impl Registry {
 
     /// Connected clients in the order of their identifiers: those behind `after`, at most `count`.
     pub fn online_after(&self, after: Option<&str>, count: usize) -> Vec<OnlineClient> {
+        self.first_after(after, count, |client_id, slot| match slot {
+            Slot::Online { seat, .. } => Some(OnlineClient::of(client_id, seat)),
+            Slot::Offline(_) => None,
+        })
+    }
+
+    /// The same of those who are away and have a session.
+    pub fn away_after(&self, after: Option<&str>, count: usize) -> Vec<AwayClient> {
+        self.first_after(after, count, |client_id, slot| match slot {
+            Slot::Online { .. } => None,
+            Slot::Offline(parked) => Some(AwayClient::of(client_id, parked)),
+        })
+    }
+
+    fn first_after<T>(
+        &self,
+        after: Option<&str>,
+        count: usize,
+        look: impl Fn(&ClientId, &Slot) -> Option<T>,
+    ) -> Vec<T> {
         let mut first = BTreeMap::new();
         for shard in &self.shards {
             for (client_id, slot) in shard.lock().iter() {
-                let Slot::Online { seat, .. } = slot else { continue };
                 let name = client_id.as_str();
                 let is_far =
                     || first.last_key_value().is_some_and(|(last, _): (&ClientId, _)| last <= client_id);
                 if after.is_some_and(|after| name <= after) || (first.len() >= count && is_far()) {
                     continue;
                 }
-                first.insert(client_id.clone(), OnlineClient::of(client_id, seat));
+                let Some(found) = look(client_id, slot) else { continue };
+                first.insert(client_id.clone(), found);
                 if first.len() > count {
                     first.pop_last();
                 }
@@ -365,6 +445,7 @@ impl Registry {
                     .collect(),
                 waiting: parked.mailbox.waiting(),
                 expires_at: parked.expires_at,
+                since: parked.away_since,
             },
         })
     }

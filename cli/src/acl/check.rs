@@ -141,7 +141,11 @@ fn obstacles(rules: &Rules, user: Option<&str>) -> Option<String> {
                 && rules.scram.as_ref().is_none_or(|scram| scram.find(user).is_none()) =>
         {
             let path = rules.password_file.as_deref().unwrap_or_else(|| Path::new("the password file"));
-            Some(format!("{} has no user `{}`, who cannot log in", path.display(), printable(user)))
+            let outcome = match rules.has_certified_users {
+                true => "who needs a certificate with that name to log in",
+                false => "who cannot log in",
+            };
+            Some(format!("{} has no user `{}`, {outcome}", path.display(), printable(user)))
         }
         _ => None,
     }

@@ -37,6 +37,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<bool, Failure> {
         passwords: rules.passwords.as_ref(),
         scram: rules.scram.as_ref(),
         allow_anonymous: rules.allow_anonymous,
+        has_certified_users: rules.has_certified_users,
     };
     let findings = lint(path, &content, rules.options, &surroundings).map_err(Failure::configuration)?;
     for finding in &findings {

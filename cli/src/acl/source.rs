@@ -6,8 +6,8 @@ use std::{
 };
 
 use gaugeline_broker::{
-    auth::{AclOptions, PasswordFile, RealmConfig, ScramFile},
-    config::Config,
+    auth::{AclOptions, PasswordFile, RealmConfig, RealmId, ScramFile},
+    config::{Config, IdentitySource, ListenerConfig},
 };
 
 use crate::failure::Failure;
@@ -36,6 +36,8 @@ pub(super) struct Rules {
     pub(super) password_file: Option<PathBuf>,
     /// `None` if that is not known.
     pub(super) allow_anonymous: Option<bool>,
+    /// Whether a listener that is meant takes user names from certificates.
+    pub(super) has_certified_users: bool,
 }
 
 impl Source {
@@ -50,25 +52,29 @@ impl Source {
                 scram: None,
                 password_file: None,
                 allow_anonymous: None,
+                has_certified_users: false,
             });
         }
         let Some(path) = &self.config else { return Err(Failure::usage("--config or --acl is missing")) };
         let config = Config::load(path).map_err(Failure::configuration)?;
-        let realm = match self.listener {
-            None => config.realms.first(),
-            Some(address) => {
-                let listener = config.listeners.iter().find(|listener| listener.bind == address);
-                let listener = listener.ok_or_else(|| {
-                    Failure::usage(format!("{} has no listener at {address}", path.display()))
-                })?;
-                config.realms.get(listener.realm.index())
+        let is_meant = |listener: &&ListenerConfig| match self.listener {
+            None => listener.realm == RealmId::FIRST,
+            Some(address) => listener.bind == address,
+        };
+        let mut meant = config.listeners.iter().filter(is_meant).peekable();
+        let realm = match (self.listener, meant.peek()) {
+            (None, _) => RealmId::FIRST,
+            (Some(_), Some(listener)) => listener.realm,
+            (Some(address), None) => {
+                return Err(Failure::usage(format!("{} has no listener at {address}", path.display())));
             }
         };
-        read(realm.cloned().unwrap_or_default())
+        let has_certified_users = meant.any(|listener| listener.identity != IdentitySource::Password);
+        read(config.realms.get(realm.index()).cloned().unwrap_or_default(), has_certified_users)
     }
 }
 
-fn read(realm: RealmConfig) -> Result<Rules, Failure> {
+fn read(realm: RealmConfig, has_certified_users: bool) -> Result<Rules, Failure> {
     let passwords = realm.password_file.as_deref().map(PasswordFile::load).transpose();
     let scram = realm.scram_file.as_deref().map(ScramFile::load).transpose();
     Ok(Rules {
@@ -78,6 +84,7 @@ fn read(realm: RealmConfig) -> Result<Rules, Failure> {
         options: realm.acl_options,
         password_file: realm.password_file,
         allow_anonymous: Some(realm.allow_anonymous),
+        has_certified_users,
     })
 }
 

@@ -66,6 +66,33 @@ fn answers() {
 }
 
 #[test]
+fn a_user_of_certificates_needs_no_password() {
+    let directory = directory();
+    let path = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
+    let tls = "certificate = \"pem\"\nkey = \"pem\"\nca = \"pem\"\nrequire_certificate = true\n";
+    let head = "password_file = \"passwd\"\nacl_file = \"acl\"\n[[listener]]\nbind = \"127.0.0.1:1\"\n";
+    let second = format!("[[listener]]\nbind = \"127.0.0.1:2\"\n{tls}identity = \"common-name\"\n");
+    for (name, text) in [
+        ("pem", String::new()),
+        ("passwd", "# nobody\n".to_owned()),
+        ("acl", "user a\ntopic readwrite x/#\n".to_owned()),
+        ("passwords.toml", format!("{head}{tls}")),
+        ("both.toml", format!("{head}{tls}{second}")),
+        ("other.toml", format!("{head}{tls}{second}acl_file = \"acl\"\npassword_file = \"passwd\"\n")),
+    ] {
+        fs::write(path(name), text).unwrap();
+    }
+    for (arguments, expected) in [
+        (&["-c", &path("passwords.toml")][..], false),
+        (&["-c", &path("both.toml")], true),
+        (&["-c", &path("other.toml")], false),
+        (&["-c", &path("other.toml"), "--listener", "127.0.0.1:2"], true),
+    ] {
+        assert_eq!(acl(&[&["lint"], arguments].concat()), Ok(expected), "{arguments:?}");
+    }
+}
+
+#[test]
 fn mistakes() {
     let directory = directory();
     let path = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();

@@ -59,20 +59,20 @@ impl Arguments {
         if let Some(prepared) = prepared {
             let sink = format!("{SINK_HEADER}{}{PARAGRAPH_END}", sink(prepared));
             text = replaced(&text, SINK_HEADER, PARAGRAPH_END, &sink)?;
-            text.push_str(&self.metrics(prepared));
+            text.push_str(&metrics(prepared, self.broker_admin.as_deref()));
         }
         Ok(text)
     }
+}
 
-    /// `[metrics]` for a server that is ready.
-    fn metrics(&self, prepared: &Prepared) -> String {
-        let key = if prepared.version == Version::Two { "bucket" } else { "database" };
-        let mut text = format!("\n[metrics]\n{key} = {}\n", quoted(METRICS_DATABASE));
-        if let Some(url) = &self.broker_admin {
-            text.push_str(&format!("broker_admin = {}\n", quoted(url)));
-        }
-        text
+/// `[metrics]` for a server that is ready.
+fn metrics(prepared: &Prepared, broker_admin: Option<&str>) -> String {
+    let key = if prepared.version == Version::Two { "bucket" } else { "database" };
+    let mut text = format!("\n[metrics]\n{key} = {}\n", quoted(METRICS_DATABASE));
+    if let Some(url) = broker_admin {
+        text.push_str(&format!("broker_admin = {}\n", quoted(url)));
     }
+    text
 }
 
 /// The keys of `[sink]` for a server that is ready.
@@ -116,7 +116,13 @@ fn sink(prepared: &Prepared) -> String {
 }
 
 /// Says where a `bridge.toml` that is there does not fit the server that was just made ready. It stays as it is.
-pub(super) fn compare(report: &mut Report, name: &str, wanted: &str, prepared: &Prepared) {
+pub(super) fn compare(
+    report: &mut Report,
+    name: &str,
+    arguments: &Arguments,
+    wanted: &str,
+    prepared: &Prepared,
+) {
     let path = report.directory().join(name);
     if prepared.is_ready
         && let Err(error) = gaugeline_bridge::Config::load(&path)
@@ -124,24 +130,38 @@ pub(super) fn compare(report: &mut Report, name: &str, wanted: &str, prepared: &
         report.warn(format!("the bridge cannot use {name} as it is: {error}"));
     }
     let Ok(found) = std::fs::read_to_string(&path) else { return };
-    let part = |text: &str, key: &str| -> Option<toml::Value> {
-        let table: toml::Table = toml::from_str(text).ok()?;
-        table.get("sink")?.get(key).cloned()
-    };
-    let keys = ["kind", "url", "org", "bucket", "database", "user", "password_file", "token_file"];
-    let differing = keys.into_iter().filter(|key| {
-        let (found, wanted) = (part(&found, key), part(wanted, key));
-        wanted.is_some() && found != wanted
-    });
-    let differing: Vec<_> = differing.collect();
-    if !differing.is_empty() {
+    let sink_keys = ["kind", "url", "org", "bucket", "database", "user", "password_file", "token_file"];
+    let in_sink = differing(&found, wanted, "sink", &sink_keys);
+    let in_metrics = differing(&found, wanted, "metrics", &["bucket", "database"]);
+    let (mut faults, mut sections) = (Vec::new(), String::new());
+    if !in_sink.is_empty() {
+        faults
+            .push(format!("its [sink] is not the server that was prepared ({} differ)", in_sink.join(", ")));
+        sections += &format!("\n[sink]\n{}\n", sink(prepared));
+    }
+    if !in_metrics.is_empty() {
+        faults.push(format!("it has no [metrics] for gaugeline's own numbers in `{METRICS_DATABASE}`"));
+        sections += &metrics(prepared, arguments.broker_admin.as_deref());
+    }
+    if !faults.is_empty() {
         report.warn(format!(
-            "{name} was there and is left as it is, but its [sink] is not the server that was prepared ({} differ). For \
-             that server it would be\n\n[sink]\n{}\n",
-            differing.join(", "),
-            sink(prepared)
+            "{name} was there and is left as it is, but {}. For that server it would be\n{sections}",
+            faults.join(", and ")
         ));
     }
+}
+
+/// The keys of a section that `found` has not as `wanted` has them.
+fn differing<'a>(found: &str, wanted: &str, section: &str, keys: &[&'a str]) -> Vec<&'a str> {
+    let part = |text: &str, key: &str| -> Option<toml::Value> {
+        let table: toml::Table = toml::from_str(text).ok()?;
+        table.get(section)?.get(key).cloned()
+    };
+    let differs = |key: &&&str| {
+        let wanted = part(wanted, key);
+        wanted.is_some() && part(found, key) != wanted
+    };
+    keys.iter().filter(differs).copied().collect()
 }
 
 /// The text with something else in place of what reaches from `start` to the `end` after it, both included.

@@ -110,7 +110,7 @@ fn create(
     let bridge_toml = bridge.text(prepared.as_ref())?;
     let outcome = report.create(BRIDGE_CONFIG, files::PUBLIC, bridge_toml.as_bytes())?;
     if let (Outcome::Kept, Some(prepared)) = (outcome, &prepared) {
-        bridge_config::compare(&mut report, BRIDGE_CONFIG, &bridge_toml, prepared);
+        bridge_config::compare(&mut report, BRIDGE_CONFIG, bridge, &bridge_toml, prepared);
     }
     Ok(report)
 }

@@ -1,4 +1,4 @@
-//! `gaugeline clients`: who is connected.
+//! `gaugeline clients`: who is connected, or away with a session that is kept.
 
 use std::time::UNIX_EPOCH;
 
@@ -13,9 +13,13 @@ const PAGE: usize = 1000;
 const EXAMPLES: &str = "\
 Examples:
   gaugeline clients
-  gaugeline clients --limit 100 --json";
+  gaugeline clients --limit 100 --json
+  gaugeline clients --away
 
-/// List the clients that are connected to a running broker
+With --away: the sessions without a connection, what waits for each, and when they end by themselves. A queue that is full
+refuses messages for everybody who publishes to it: `gaugeline forget CLIENT` ends such a session for good.";
+
+/// List the clients that are connected to a running broker, or the sessions of those that are away
 #[derive(Debug, clap::Args)]
 #[group(skip)]
 #[command(after_help = EXAMPLES)]
@@ -23,6 +27,9 @@ pub(crate) struct Arguments {
     /// At most so many
     #[arg(long, value_name = "NUMBER", default_value_t = 10_000)]
     pub(super) limit: usize,
+    /// Those that are away, for whom a session is kept
+    #[arg(long)]
+    pub(super) away: bool,
     /// One JSON object a line
     #[arg(long)]
     pub(super) json: bool,
@@ -32,6 +39,7 @@ pub(crate) struct Arguments {
 
 #[derive(Debug, Deserialize)]
 struct Page {
+    #[serde(alias = "sessions")]
     clients: Vec<serde_json::Value>,
     next: Option<String>,
 }
@@ -44,6 +52,21 @@ struct Client {
     connected_at: u64,
 }
 
+#[derive(Debug, Deserialize)]
+struct Away {
+    client: String,
+    user: Option<String>,
+    queued: Amount,
+    away_since: Option<u64>,
+    expires_in_seconds: Option<u64>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Amount {
+    messages: usize,
+    bytes: usize,
+}
+
 /// Runs the subcommand.
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let target = Target::find(&arguments.target)?;
@@ -52,13 +75,14 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let mut after = None;
     while left > 0 {
         let place = after.as_deref().map(|after| format!("&after={}", request::escaped(after)));
-        let path = format!("/clients?limit={}{}", left.min(PAGE), place.unwrap_or_default());
+        let collection = if arguments.away { "sessions" } else { "clients" };
+        let path = format!("/{collection}?limit={}{}", left.min(PAGE), place.unwrap_or_default());
         let page: Page = target.call("GET", &path, ANSWER_TIME_MAX)?.json()?;
         for client in &page.clients {
-            if arguments.json {
-                say(client);
-            } else {
-                say(line(client, now)?);
+            match (arguments.json, arguments.away) {
+                (true, _) => say(client),
+                (false, true) => say(away_line(client, now)?),
+                (false, false) => say(line(client, now)?),
             }
         }
         left = left.saturating_sub(page.clients.len());
@@ -73,7 +97,6 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
 fn line(client: &serde_json::Value, now: u64) -> Result<String, Failure> {
     let client = Client::deserialize(client)
         .map_err(|error| Failure::failed(format!("expected a client, found {client}: {error}")))?;
-    let text = |text: &Option<String>| text.as_deref().map_or_else(|| "-".to_owned(), status::printable);
     Ok(format!(
         "{:<32} user {:<16} from {:<24} for {}",
         status::printable(&client.client),
@@ -81,4 +104,28 @@ fn line(client: &serde_json::Value, now: u64) -> Result<String, Failure> {
         text(&client.address),
         status::duration(now.saturating_sub(client.connected_at))
     ))
+}
+
+pub(super) fn away_line(session: &serde_json::Value, now: u64) -> Result<String, Failure> {
+    let Away { client, user, queued, away_since, expires_in_seconds } = Away::deserialize(session)
+        .map_err(|error| Failure::failed(format!("expected a session, found {session}: {error}")))?;
+    let since = match away_since {
+        Some(since) => format!("for {}", status::duration(now.saturating_sub(since))),
+        None => "since before the broker was started".to_owned(),
+    };
+    let end = match expires_in_seconds {
+        Some(seconds) => format!("in {}", status::duration(seconds)),
+        None => "never".to_owned(),
+    };
+    Ok(format!(
+        "{:<32} user {:<16} {} messages, {} bytes wait; away {since}; ends {end}",
+        status::printable(&client),
+        text(&user),
+        queued.messages,
+        queued.bytes
+    ))
+}
+
+fn text(text: &Option<String>) -> String {
+    text.as_deref().map_or_else(|| "-".to_owned(), status::printable)
 }

@@ -1,7 +1,8 @@
-//! `gaugeline status`, `reload`, `clients` and `kick`: what an operator asks a running broker and has it do, through its
+//! `gaugeline status`, `reload`, `clients`, `kick` and `forget`: what an operator asks a running broker and has it do, through its
 //! admin server.
 
 mod clients;
+mod forget;
 mod request;
 mod status;
 mod target;
@@ -14,6 +15,7 @@ use self::{request::Answer, target::Target};
 use crate::{failure::Failure, output::say};
 
 pub(crate) use clients::Arguments as ClientsArguments;
+pub(crate) use forget::Arguments as ForgetArguments;
 pub(crate) use request::ask;
 pub(crate) use status::Arguments as StatusArguments;
 
@@ -73,6 +75,11 @@ pub(crate) fn status(arguments: &StatusArguments) -> Result<(), Failure> {
 /// Runs `gaugeline clients`.
 pub(crate) fn clients(arguments: &ClientsArguments) -> Result<(), Failure> {
     clients::run(arguments)
+}
+
+/// Runs `gaugeline forget`.
+pub(crate) fn forget(arguments: &ForgetArguments) -> Result<(), Failure> {
+    forget::run(arguments)
 }
 
 /// Runs `gaugeline reload`.

@@ -71,7 +71,7 @@ fn status_tells_what_runs() {
     let secret = fs::read_to_string(running.path().join("secrets/admin")).unwrap();
     assert!(!body.contains(secret.trim()));
     status::run(&StatusArguments { json: true, target: running.arguments() }).unwrap();
-    clients(&ClientsArguments { limit: 10, json: false, target: running.arguments() }).unwrap();
+    clients(&ClientsArguments { limit: 10, json: false, away: false, target: running.arguments() }).unwrap();
 }
 
 #[test]
@@ -108,6 +108,9 @@ fn nobody_is_let_in_without_the_token_or_under_another_name() {
         ("POST", "/clients/a%2Fb/disconnect", 404),
         ("DELETE", "/clients/a", 404),
         ("GET", "/sessions/a", 404),
+        ("GET", "/sessions?limit=1&after=x", 200),
+        ("GET", "/sessions?limit=x", 400),
+        ("DELETE", "/sessions/a", 404),
     ] {
         assert_eq!(status(method, path, &right), found, "{method} {path}");
         assert_eq!(status(method, path, ""), 401, "{method} {path}");

@@ -16,6 +16,19 @@ use crate::{
     init::{CA_CERTIFICATE, CA_KEY},
 };
 
+/// The file of its certificate, which every data directory has.
+pub(super) fn certificate(directory: &Path) -> Result<PathBuf, Failure> {
+    let path = directory.join(CA_CERTIFICATE);
+    if files::exists(&path) {
+        return Ok(path);
+    }
+    Err(Failure::configuration(format!(
+        "{} is missing: make a data directory with `gaugeline init {}`, or name another with -d",
+        path.display(),
+        directory.display()
+    )))
+}
+
 /// The authority of a data directory. While there is one, no other process changes what it has issued.
 pub(super) struct Authority {
     directory: PathBuf,
@@ -27,14 +40,7 @@ pub(super) struct Authority {
 impl Authority {
     /// Reads certificate and key, and waits for other processes that are at work here.
     pub(super) fn open(directory: &Path, key: Option<&Path>) -> Result<Self, Failure> {
-        let certificate_path = directory.join(CA_CERTIFICATE);
-        if !files::exists(&certificate_path) {
-            return Err(Failure::configuration(format!(
-                "{} is missing: make a data directory with `gaugeline init {}`, or name another with -d",
-                certificate_path.display(),
-                directory.display()
-            )));
-        }
+        let certificate_path = certificate(directory)?;
         let lock = lock(directory)?;
         let key_path = key.map_or_else(|| directory.join(CA_KEY), Path::to_owned);
         if !files::exists(&key_path) {

@@ -6,6 +6,7 @@ use rustls::pki_types::{CertificateDer, pem::PemObject as _};
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 use super::{
+    authority,
     index::{self, Index},
     revocation_list::{RevocationList, significant},
 };
@@ -16,6 +17,7 @@ use crate::{
 
 /// The table, a line for each certificate.
 pub(super) fn table(directory: &Path, now: SystemTime) -> Result<String, Failure> {
+    authority::certificate(directory)?;
     let index = Index::load(directory)?;
     let list = RevocationList::load(directory)?;
     let mut rows = Vec::new();

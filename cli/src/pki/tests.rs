@@ -193,6 +193,7 @@ fn mistakes_are_told() {
         (&["revoke", "--serial", "xyz"], "is no serial number"),
         (&["revoke", "--certificate", foreign.to_str().unwrap()], "was issued by another authority"),
         (&["issue", "a", "-d", "/no/such/directory"], "gaugeline init /no/such/directory"),
+        (&["list", "-d", "/no/such/directory"], "gaugeline init /no/such/directory"),
     ] {
         let (_, message) = home.pki(arguments).unwrap_err();
         assert!(message.contains(part), "{arguments:?}: {message}");

@@ -3,7 +3,9 @@
 use gaugeline_protocol::{QoS, ReasonCode, Version, packet::Outgoing};
 use gaugeline_tests::{
     crash::peer::{Entry, Got, Peer},
+    gaugeline::gaugeline,
     home::Home,
+    http,
 };
 
 use crate::sessions::{TOPIC, absent, crash, numbers};
@@ -61,6 +63,57 @@ fn full_queue_refuses_the_newest_and_says_so() {
     peer.expect_no_message();
     publisher.publish(TOPIC, QoS::AtLeastOnce, "taken again");
     assert_eq!(peer.take_payloads(1), ["taken again"]);
+    drop(broker);
+}
+
+#[test]
+fn a_session_that_an_operator_ends_does_not_come_back() {
+    let home = small_queues();
+    let broker = home.broker();
+    for name in ["reader", "kept"] {
+        absent(&home, &Entry::viewer(name), QoS::AtLeastOnce);
+    }
+    let mut publisher = Peer::join(&home, &Entry::sensor("publisher"));
+    for number in numbers(0..QUEUE) {
+        publisher.publish(TOPIC, QoS::AtLeastOnce, &number);
+    }
+    broker.wait_for_log(&["client=\"reader\"", "gaugeline forget"]);
+    let config = home.argument("broker.toml");
+    let operate = |arguments: &[&str]| gaugeline(&[arguments, &["-c", &config]].concat());
+    let away = || operate(&["clients", "--away"]).successful().stdout;
+    let listed = away();
+    let line = listed.lines().find(|line| line.starts_with("reader ")).unwrap();
+    for part in ["user viewer", "10 messages, ", "away for", "ends "] {
+        assert!(line.contains(part), "{part}: {line}");
+    }
+    assert!(!listed.contains("publisher"), "it is connected: {listed}");
+    let page =
+        http::get_with_token(home.admin_port, "/sessions?limit=1&after=kept", &home.secret("admin")).unwrap();
+    assert!(
+        page.body.contains("\"client\":\"reader\"") && page.body.contains("\"next\":null"),
+        "{}",
+        page.body
+    );
+
+    let connected = operate(&["forget", "publisher"]);
+    assert!(connected.code == Some(1) && connected.stderr.contains("is connected"), "{}", connected.stderr);
+    let kicked = operate(&["kick", "reader"]);
+    assert!(kicked.code == Some(1) && kicked.stderr.contains("gaugeline forget"), "{}", kicked.stderr);
+    let done = operate(&["forget", "reader"]).successful().stdout;
+    assert!(done.contains("reader has ended, with 10 messages"), "{done}");
+
+    let broker = crash(&home, broker);
+    let listed = away();
+    assert!(!listed.contains("reader") && listed.contains("kept"), "{listed}");
+    assert!(listed.contains("since before the broker was started"), "{listed}");
+    let unknown = operate(&["forget", "reader"]);
+    assert!(unknown.code == Some(1) && unknown.stderr.contains("no client `reader` has a session"));
+    operate(&["forget", "kept"]).successful();
+    let mut publisher = Peer::resume(&home, &Entry::sensor("publisher"));
+    publisher.publish(TOPIC, QoS::AtLeastOnce, "nobody's");
+    let (mut reader, present) = Peer::enter(&home, &Entry::viewer("reader"));
+    assert!(!present);
+    reader.expect_no_message();
     drop(broker);
 }
 

@@ -7,7 +7,7 @@ use std::{
     process::Command,
 };
 
-use gaugeline_tests::{home::Home, requirement};
+use gaugeline_tests::{gaugeline::gaugeline, home::Home, requirement};
 
 /// The bit of CAP_NET_BIND_SERVICE.
 const NET_BIND_SERVICE: &str = "0000000000000400";
@@ -40,4 +40,47 @@ fn root_becomes_another_user_and_can_still_use_low_ports() {
     }
     assert!(broker.log_lines(&["WARN", "runs as root"]).is_empty());
     assert!(!broker.log_lines(&[&format!("address=127.0.0.1:{port}")]).is_empty());
+}
+
+#[test]
+fn check_sees_what_the_user_of_the_broker_cannot_reach() {
+    let home = Home::new();
+    if fs::metadata(home.path("")).unwrap().uid() != 0 {
+        return requirement::not_tested("only root can become another user");
+    }
+    let config = home.argument("broker.toml");
+    let check = || gaugeline(&["check", "-c", &config]);
+    let refused = |expected: &str| {
+        for ended in [check(), gaugeline(&["broker", "--test-config", "-c", &config])] {
+            assert_eq!(ended.code, Some(3), "{}", ended.stderr);
+            assert!(ended.stderr.contains(expected), "{expected}: {}", ended.stderr);
+        }
+    };
+    let give = |name: &str| {
+        assert!(
+            Command::new("chown").args(["-R", "nobody"]).arg(home.path(name)).status().unwrap().success()
+        );
+    };
+    home.replace("broker.toml", "# user = \"gaugeline\" ", "user = \"no-such-user\" ");
+    refused("there is no user `no-such-user`");
+    home.replace("broker.toml", "\"no-such-user\"", "\"nobody\"");
+    let outside = home.path("").parent().unwrap().to_owned();
+    fs::set_permissions(&outside, fs::Permissions::from_mode(0o755)).unwrap();
+    refused("passwd: cannot be read: Permission denied (os error 13), as the user `nobody`");
+    for name in ["passwd", "pki/server.key"] {
+        give(name);
+    }
+    refused("secrets/admin: cannot be read: Permission denied");
+    give("secrets");
+    refused(&format!("{}: cannot be written: Permission denied", home.argument("")));
+    fs::create_dir(home.path("data")).unwrap();
+    refused("data/data: cannot be written: Permission denied");
+    give("data");
+    check().successful();
+    home.write("data/lock", "");
+    fs::set_permissions(home.path("data/lock"), fs::Permissions::from_mode(0o600)).unwrap();
+    refused("data/lock: cannot be written: Permission denied");
+    give("data");
+    fs::set_permissions(&outside, fs::Permissions::from_mode(0o700)).unwrap();
+    refused("cannot be read: Permission denied (os error 13), as the user `nobody`");
 }

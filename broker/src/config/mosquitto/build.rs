@@ -17,6 +17,7 @@ use crate::config::{
     LogLevel, LogTimestamp, LoggingConfig, Overflow, Persistence, PersistenceConfig, ProcessConfig,
     RealmConfig, RealmId, Sessions, User,
 };
+use crate::process_user::told;
 
 /// Where mosquitto listens if it is not told.
 const PORT_DEFAULT: u16 = 1883;
@@ -278,7 +279,7 @@ pub(super) fn file((place, path): &(Place, PathBuf)) -> Result<PathBuf, ConfigEr
         Ok(found) if found.is_file() => Ok(path.clone()),
         Ok(_) => Err(place.error(format_args!("`{}`, which is not a file", path.display()), expected)),
         Err(error) => {
-            let found = format_args!("`{}`, which cannot be opened ({error})", path.display());
+            let found = format_args!("`{}`, which cannot be opened ({})", path.display(), told(&error));
             Err(place.error(found, expected))
         }
     }

@@ -83,10 +83,12 @@ impl From<Config> for Loaded {
 /// Checks the content of a mosquitto.conf, reads what it includes, and sees to it that the files that it names can be read.
 ///
 /// # Errors
-/// The first line that mosquitto would refuse, or that cannot be honoured and must not be ignored.
+/// Every line with a key that is not known, or that cannot be honoured and must not be ignored, and the first line that
+/// mosquitto would refuse for another reason.
 pub fn parse(path: &Path, content: &[u8], overrides: &Overrides) -> Result<Loaded, ConfigError> {
     let mut reader = Reader::default();
     reader.read(path, content)?;
+    reader.mistakes()?;
     let mut config = build::build(&mut reader, overrides)?;
     overrides.apply(&mut config);
     Ok(Loaded { config, warnings: reader.warnings, format: Format::Mosquitto })

@@ -38,6 +38,10 @@ pub(super) struct Reader {
     rules_read: bool,
     /// Keys that may stand once, and have.
     once: HashSet<String>,
+    /// Every line with a key that is refused, and the first with any other mistake.
+    mistakes: Vec<ConfigError>,
+    /// After a mistake of another kind, what is read means nothing: only keys that are refused are looked for.
+    is_broken: bool,
 }
 
 /// What holds for the whole broker. `None`: not said.
@@ -193,6 +197,8 @@ impl Default for Reader {
             current: None,
             rules_read: false,
             once: HashSet::new(),
+            mistakes: Vec::new(),
+            is_broken: false,
         }
     }
 }
@@ -203,9 +209,24 @@ impl Reader {
         let path: Arc<Path> = path.into();
         self.files.push(path.to_path_buf());
         for entry in entries(&path, content)? {
-            keys::apply(self, &entry)?;
+            match keys::refusal(&entry) {
+                Some(refused) => self.mistakes.push(refused),
+                None if self.is_broken => {}
+                None => {
+                    if let Err(mistake) = keys::apply(self, &entry) {
+                        self.mistakes.push(mistake);
+                        self.is_broken = true;
+                    }
+                }
+            }
         }
         Ok(())
+    }
+
+    /// What must be mended before the rest can be judged: whoever mends a file wants to know all of it.
+    pub(super) fn mistakes(&mut self) -> Result<(), ConfigError> {
+        let mut mistakes = std::mem::take(&mut self.mistakes).into_iter();
+        mistakes.next().map_or(Ok(()), |first| Err(first.with_more(mistakes)))
     }
 
     /// Reads the files of a directory at this point. Each begins without a listener, and afterwards the one of before goes

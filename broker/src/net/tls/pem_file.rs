@@ -91,8 +91,8 @@ pub(super) fn private_key(
 }
 
 fn exposed(path: &Path) -> Result<Option<FileError>, FileError> {
-    let expected = "mode 0600, or 0640 and a group of this process (`chmod 600`; for a secret in Kubernetes \
-                    `defaultMode: 0440` and an `fsGroup`), or `allow_readable_key = true`";
+    let expected = ", or 0640 and a group of this process (for a secret in Kubernetes `defaultMode: 0440` and an \
+                    `fsGroup`), or `allow_readable_key = true`";
     exposure::exposure(path, "a private key", expected)
 }
 

@@ -53,6 +53,7 @@ fn session(number: u64) -> Box<Parked> {
         walks: Vec::new(),
         expires_at: None,
         will: None,
+        away_since: None,
     })
 }
 

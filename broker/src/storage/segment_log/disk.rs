@@ -2,9 +2,9 @@
 
 use std::{
     fmt,
-    fs::{self, File, OpenOptions},
+    fs::{self, DirBuilder, File, OpenOptions},
     io,
-    os::unix::fs::FileExt,
+    os::unix::fs::{DirBuilderExt as _, FileExt, OpenOptionsExt as _},
     path::{Path, PathBuf},
 };
 
@@ -38,14 +38,18 @@ pub(super) trait DiskFile: fmt::Debug + Send {
     fn truncate(&mut self, length: u64) -> io::Result<()>;
 }
 
+/// The log holds messages that the ACL keeps from most users: no other user of the machine may read them.
+const MODE_DIRECTORY: u32 = 0o700;
+const MODE_FILE: u32 = 0o600;
+
 /// A directory of the operating system.
 #[derive(Debug)]
 pub(super) struct Directory(PathBuf);
 
 impl Directory {
-    /// Opens the directory, and creates it if need be.
+    /// Opens the directory, and creates it if need be. One that exists keeps its mode.
     pub(super) fn open(path: &Path) -> io::Result<Self> {
-        fs::create_dir_all(path)?;
+        DirBuilder::new().recursive(true).mode(MODE_DIRECTORY).create(path)?;
         Ok(Self(path.to_owned()))
     }
 }
@@ -70,7 +74,8 @@ impl Disk for Directory {
 
     fn create(&mut self, name: &str) -> io::Result<Box<dyn DiskFile>> {
         let mut options = OpenOptions::new();
-        Ok(Box::new(options.write(true).create(true).truncate(true).open(self.0.join(name))?))
+        options.write(true).create(true).truncate(true).mode(MODE_FILE);
+        Ok(Box::new(options.open(self.0.join(name))?))
     }
 
     fn remove(&mut self, name: &str) -> io::Result<()> {
@@ -97,5 +102,27 @@ impl DiskFile for File {
 
     fn truncate(&mut self, length: u64) -> io::Result<()> {
         self.set_len(length)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).unwrap().permissions().mode() & 0o7777
+    }
+
+    #[test]
+    fn no_other_user_can_read_what_is_made() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("made/as/needed");
+        Directory::open(&path).unwrap().create("a.log").unwrap();
+        assert_eq!((mode(&path), mode(&path.join("a.log"))), (MODE_DIRECTORY, MODE_FILE));
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o750)).unwrap();
+        Directory::open(&path).unwrap().create("b.log").unwrap();
+        assert_eq!((mode(&path), mode(&path.join("b.log"))), (0o750, MODE_FILE), "it keeps its mode");
     }
 }

@@ -2,11 +2,13 @@
 
 use std::{io, path::PathBuf};
 
+use crate::process_user::told;
+
 /// Why a log could not be opened. Nothing was changed.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// The operating system refused something.
-    #[error("{}: cannot {action}: {source}", path.display())]
+    #[error("{}: cannot {action}: {}", path.display(), told(source))]
     Io {
         /// The file or directory.
         path: PathBuf,

@@ -55,6 +55,8 @@ pub struct Surroundings<'a> {
     pub scram: Option<&'a ScramFile>,
     /// Whether clients without a user name may connect.
     pub allow_anonymous: Option<bool>,
+    /// Whether certificates name users, too: these need not be in a file.
+    pub has_certified_users: bool,
 }
 
 /// Looks for everything odd in the content of a file; `path` is only for messages.
@@ -122,9 +124,12 @@ impl Lint<'_> {
             if user.contains('/') {
                 findings.note(line, format_args!("%u never matches user `{user}`, because of the / in it"));
             }
-            let Surroundings { passwords, scram, .. } = self.surroundings;
+            let Surroundings { passwords, scram, has_certified_users, .. } = *self.surroundings;
             let has_scram = scram.is_some_and(|scram| scram.find(user).is_some());
-            if !has_scram && passwords.is_some_and(|passwords| passwords.find(user).is_none()) {
+            if !has_scram
+                && !has_certified_users
+                && passwords.is_some_and(|passwords| passwords.find(user).is_none())
+            {
                 findings.warn(line, format_args!("the password file has no user `{user}`"));
             }
         }

@@ -136,7 +136,7 @@ fn users_of_one_file_alone() {
     let passwords = format!("a:{hash}\nb:{hash}\nc:{hash}\n");
     let passwords = PasswordFile::parse(Path::new("passwd"), passwords).unwrap();
     let surroundings =
-        Surroundings { passwords: Some(&passwords), scram: None, allow_anonymous: Some(false) };
+        Surroundings { passwords: Some(&passwords), allow_anonymous: Some(false), ..Surroundings::default() };
     let found = lint_text(
         "user a\ntopic x\nuser d\ntopic x\ngroup g\nmember b\nmember e\ntopic x",
         BEYOND,

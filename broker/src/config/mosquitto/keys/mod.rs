@@ -86,15 +86,27 @@ pub fn all() -> impl Iterator<Item = &'static Key> {
     [listener::KEYS, rules::KEYS, tls::KEYS, broker::KEYS, log::KEYS, bridges::KEYS].into_iter().flatten()
 }
 
+/// Why the key of a line must not stand there, whatever its value is.
+pub(super) fn refusal(entry: &Entry) -> Option<ConfigError> {
+    let Some(key) = find(entry) else { return Some(unknown(entry)) };
+    let way_out = match key.action {
+        Action::Refuse => key.text,
+        Action::RefuseBy(way_out) => way_out(entry),
+        Action::Set(_) | Action::Ignore(_) => return None,
+    };
+    Some(entry.error(format_args!("`{}`", entry.key), way_out))
+}
+
+fn find(entry: &Entry) -> Option<&'static Key> {
+    all().find(|key| key.is_for(&entry.key))
+}
+
 /// Does what a line says.
 pub(super) fn apply(reader: &mut Reader, entry: &Entry) -> Result<(), ConfigError> {
-    let Some(key) = all().find(|key| key.is_for(&entry.key)) else {
-        return Err(unknown(entry));
-    };
+    let Some(key) = find(entry) else { return Err(unknown(entry)) };
     match key.action {
         Action::Set(set) => set(reader, entry),
-        Action::Refuse => Err(entry.error(format_args!("`{}`", entry.key), key.text)),
-        Action::RefuseBy(way_out) => Err(entry.error(format_args!("`{}`", entry.key), way_out(entry))),
+        Action::Refuse | Action::RefuseBy(_) => refusal(entry).map_or(Ok(()), Err),
         Action::Ignore(shape) => {
             match shape {
                 Shape::Flag => drop(entry.flag()?),

@@ -1,6 +1,24 @@
 use super::*;
 
 #[test]
+fn all_refused_keys_are_listed_with_the_first_other_mistake() {
+    let path = Path::new("m.conf");
+    let text = b"foo 1\nport 1\nport 0\npassword_file\nuse_identity_as_username maybe\nbar\n";
+    let error = parse(path, text, &Overrides::default()).unwrap_err().to_string();
+    let lines = error.lines().map(|line| line.split(", expected").next().unwrap()).collect::<Vec<_>>();
+    let expected = [
+        "m.conf:1: found the unknown key `foo`",
+        "m.conf:3: found `port 0`",
+        "m.conf:6: found the unknown key `bar`",
+    ];
+    assert_eq!(lines, expected);
+    let refused = keys::all().filter(|key| key.treatment() == "refused" && !key.name.contains('*'));
+    let text = refused.map(|key| format!("{} x\n", key.name)).collect::<String>();
+    let error = parse(path, text.as_bytes(), &Overrides::default()).unwrap_err().to_string();
+    assert_eq!(error.lines().count(), text.lines().count(), "{error}");
+}
+
+#[test]
 fn errors_have_a_line() {
     check(&[
         ("foo 1", "m.conf:1: found the unknown key `foo`, expected a key of mosquitto.conf, in lower case"),

@@ -321,7 +321,17 @@ fn a_bridge_toml_for_another_server_is_left_and_told() {
     let [warning] = report.warnings() else { panic!("{report}") };
     assert!(warning.contains("(kind, url, org, bucket, token_file differ)"), "{warning}");
     assert!(warning.contains(&format!("[sink]\nkind = \"influx2\"\nurl = \"{}\"", fake.url())), "{warning}");
+    let metrics = "[metrics]\nbucket = \"gaugeline\"\n";
+    assert!(warning.contains("it has no [metrics]") && warning.ends_with(metrics), "{warning}");
     assert_eq!(std::fs::read(root.path().join(init::BRIDGE_CONFIG)).unwrap(), before);
+    // With what was printed in it, there is nothing left to say.
+    let (_, sections) = warning.split_once("it would be\n").unwrap();
+    let text = String::from_utf8(before).unwrap();
+    let (head, rest) = text.split_once("\n[sink]\n").unwrap();
+    let (_, tail) = rest.split_once("\n\n").unwrap();
+    std::fs::write(root.path().join(init::BRIDGE_CONFIG), format!("{head}\n\n{tail}\n{sections}")).unwrap();
+    let report = init(root.path(), &["--influxdb", &fake.url()]).unwrap();
+    assert!(report.warnings().is_empty(), "{report}");
 }
 
 #[test]
