@@ -7,16 +7,17 @@ use tempfile::TempDir;
 use crate::{
     gaugeline, port,
     process::{Ended, Process},
-    requirement, wait,
+    reference::Reference,
+    wait,
 };
 
 /// Who reads the file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 pub enum Reader {
     /// The program under test.
     Gaugeline,
-    /// The real one.
-    Mosquitto,
+    /// A real one.
+    Mosquitto(&'static Reference),
 }
 
 /// A mosquitto.conf with ports of its own, and the files that it names.
@@ -59,55 +60,59 @@ impl Conf {
         self.directory.path().join(name)
     }
 
-    fn command(&self, options: &[&str]) -> Option<Command> {
+    fn command(&self, options: &[&str]) -> Command {
         let mut command = match self.reader {
             Reader::Gaugeline => {
                 let mut command = gaugeline::command();
                 command.arg("broker");
                 command
             }
-            Reader::Mosquitto => Command::new(requirement::program("mosquitto")?),
+            Reader::Mosquitto(reference) => Command::new(reference.program("mosquitto")),
         };
         // The port of a file without a listener.
         let port = self.ports[0].to_string();
         command.current_dir(self.directory.path()).args(["-p", &port, "-c", "m.conf"]).args(options);
-        Some(command)
+        command
     }
 
-    /// Whether the reader takes the file; what it said, if not. `None` if it is not installed, see [`requirement`].
+    /// Whether the reader takes the file; what it said, if not.
     ///
     /// # Panics
     /// If it does neither.
-    pub fn is_taken(&self) -> Option<Result<(), String>> {
-        if self.reader == Reader::Gaugeline {
-            let ended = crate::process::run("gaugeline", &mut self.command(&["--test-config"])?);
-            return Some(if ended.code == Some(0) { Ok(()) } else { Err(ended.stderr) });
-        }
-        let mut process = Process::start("mosquitto", &mut self.command(&["-v"])?);
+    pub fn is_taken(&self) -> Result<(), String> {
+        let Reader::Mosquitto(_) = self.reader else {
+            let ended = crate::process::run("gaugeline", &mut self.command(&["--test-config"]));
+            return if ended.code == Some(0) { Ok(()) } else { Err(ended.stderr) };
+        };
+        // 2.1 could be asked with --test-config, but does not open any of the files then.
+        let mut process = Process::start("mosquitto", &mut self.command(&["-v"]));
         let listens = || TcpStream::connect(("127.0.0.1", self.ports[0])).is_ok();
         let taken = wait::until("mosquitto to start or to end", || match process.status() {
             Some(_) => Some(false),
-            // It may listen somewhere else.
-            None => (listens() || process.stderr().contains(" running")).then_some(true),
+            // It may log or listen somewhere else. It listens when it has read all files.
+            None => {
+                let runs = || !process.log_lines(&["mosquitto version ", " running"]).is_empty();
+                (listens() || runs()).then_some(true)
+            }
         });
-        Some(if taken { Ok(()) } else { Err(process.wait().stderr) })
+        if taken { Ok(()) } else { Err(process.wait().stderr) }
     }
 
-    /// Runs the reader with these options until it ends. `None` if it is not installed, see [`requirement`].
-    pub fn run(&self, options: &[&str]) -> Option<Ended> {
-        Some(crate::process::run(&format!("{:?}", self.reader), &mut self.command(options)?))
+    /// Runs the reader with these options until it ends.
+    pub fn run(&self, options: &[&str]) -> Ended {
+        crate::process::run(&format!("{:?}", self.reader), &mut self.command(options))
     }
 
-    /// Starts the reader. `None` if it is not installed, see [`requirement`].
+    /// Starts the reader.
     ///
     /// # Panics
     /// If it does not come up.
-    pub fn start(&self) -> Option<Process> {
-        let mut process = Process::start(&format!("{:?}", self.reader), &mut self.command(&[])?);
+    pub fn start(&self) -> Process {
+        let mut process = Process::start(&format!("{:?}", self.reader), &mut self.command(&[]));
         wait::until("a listener", || {
             process.expect_running();
             TcpStream::connect(("127.0.0.1", self.ports[0])).ok()
         });
-        Some(process)
+        process
     }
 }

@@ -21,6 +21,7 @@ pub mod mqtt;
 pub mod port;
 pub mod process;
 pub mod python;
+pub mod reference;
 pub mod requirement;
 pub mod stub;
 pub mod tutorial;

@@ -4,7 +4,7 @@ use std::{fs, net::TcpStream, path::Path, process::Command};
 
 use tempfile::TempDir;
 
-use crate::{port, process::Process, requirement, wait};
+use crate::{port, process::Process, reference::Reference, wait};
 
 /// A running mosquitto.
 #[derive(Debug)]
@@ -16,12 +16,12 @@ pub struct Mosquitto {
 }
 
 impl Mosquitto {
-    /// Starts one with these files. `None` if it is not installed, see [`requirement`].
+    /// Starts this one with these files.
     ///
     /// # Panics
     /// If it does not come up: it refuses a file, for instance.
-    pub fn start(password_file: &Path, acl_file: Option<&Path>) -> Option<Self> {
-        let program = requirement::program("mosquitto")?;
+    pub fn start(reference: &Reference, password_file: &Path, acl_file: Option<&Path>) -> Self {
+        let program = reference.program("mosquitto");
         let directory = tempfile::tempdir().unwrap();
         let port = port::free();
         // Started as root it becomes another user, who must be able to read the files.
@@ -37,7 +37,7 @@ impl Mosquitto {
             process.expect_running();
             TcpStream::connect(("127.0.0.1", port)).ok()
         });
-        Some(Self { port, process, _directory: directory })
+        Self { port, process, _directory: directory }
     }
 
     /// What it has logged.

@@ -1,22 +1,31 @@
 //! Generated ACL files, most of them right, some of them odd.
 
-use crate::random::Random;
+use crate::{random::Random, reference::Version};
 
 /// Users whose sections are generated. The names of some are levels of topics, so that `%u` can match; one has a space,
-/// and one would be a wildcard. None begins with `$` or has a `/`: there 2.0 is laxer than 2.1, see config/MOSQUITTO.md.
-pub(crate) const USERS: [&str; 8] = ["a", "b", "c", "u4", "u5", "two words", "a+", "é"];
+/// and one would be a wildcard.
+pub(crate) const USERS: &[&str] = &["a", "b", "c", "u4", "u5", "two words", "a+", "é"];
+/// Some begin with `$` or have a `/`: there 2.0 is laxer than 2.1, see config/MOSQUITTO.md.
+pub(crate) const USERS_2_1: &[&str] = &["$x", "a/b", "/", "%u", "$x/a"];
 
 const ACCESS: [&str; 6] = ["read ", "write ", "readwrite ", "deny ", "deny ", ""];
-const LEVELS: [&str; 9] = ["a", "b", "", "+", "+", "$x", "%u", "é", "two words"];
-const PATTERN_LEVELS: [&str; 8] = ["a", "b", "", "+", "%u", "%u", "%c", "$x"];
+const LEVELS: &[&str] = &["a", "b", "", "+", "+", "$x", "%u", "é", "two words"];
+const PATTERN_LEVELS: &[&str] = &["a", "b", "", "+", "%u", "%u", "%c", "$x"];
+/// 2.0 replaces parts of a level.
+const PATTERN_LEVELS_2_1: &[&str] =
+    &["a", "b", "", "+", "%u", "%u", "%u", "%c", "%c", "$x", "%ux", "a%u", "%c%u", "%%u", "%U", "%", "%u "];
 
 /// A file. Its last section lets the user `root` do everything.
-pub(crate) fn file(random: &mut Random) -> Vec<u8> {
+pub(crate) fn file(random: &mut Random, version: Version) -> Vec<u8> {
+    let (more_users, pattern_levels) = match version {
+        Version::V2_0 => (&[][..], PATTERN_LEVELS),
+        Version::V2_1 => (USERS_2_1, PATTERN_LEVELS_2_1),
+    };
     let mut lines = Vec::new();
     for _ in 0..random.below(4) {
-        lines.push(rule(random, "topic", &LEVELS));
+        lines.push(rule(random, "topic", LEVELS));
     }
-    for user in USERS {
+    for user in USERS.iter().chain(more_users) {
         if random.once_in(4) {
             continue;
         }
@@ -24,19 +33,19 @@ pub(crate) fn file(random: &mut Random) -> Vec<u8> {
         for _ in 0..random.below(6) {
             let pattern = random.once_in(12);
             lines.push(if pattern {
-                rule(random, "pattern", &PATTERN_LEVELS)
+                rule(random, "pattern", pattern_levels)
             } else {
-                rule(random, "topic", &LEVELS)
+                rule(random, "topic", LEVELS)
             });
         }
     }
     // Again: sections merge.
     if random.once_in(3) {
-        lines.push(format!("user {}", random.pick(&USERS)));
-        lines.push(rule(random, "topic", &LEVELS));
+        lines.push(format!("user {}", random.pick(USERS)));
+        lines.push(rule(random, "topic", LEVELS));
     }
     for _ in 0..random.below(4) {
-        lines.push(rule(random, "pattern", &PATTERN_LEVELS));
+        lines.push(rule(random, "pattern", pattern_levels));
     }
     if random.once_in(3) {
         let at = random.below(lines.len() + 1);

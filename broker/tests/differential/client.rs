@@ -13,7 +13,16 @@ pub(crate) struct Client(TcpStream);
 impl Client {
     /// Connects with a clean session; the reason code if it is refused.
     pub(crate) fn connect(port: u16, client_id: &str, credentials: Option<(&str, &str)>) -> Result<Self, u8> {
-        let stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+        Self::try_connect(port, client_id, credentials).expect("an answer")
+    }
+
+    /// As [`Self::connect`]; `None` if nobody answers.
+    pub(crate) fn try_connect(
+        port: u16,
+        client_id: &str,
+        credentials: Option<(&str, &str)>,
+    ) -> Option<Result<Self, u8>> {
+        let stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
         stream.set_nodelay(true).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
         let mut client = Self(stream);
@@ -22,12 +31,14 @@ impl Client {
         if let Some((user, password)) = credentials {
             body.extend([text(user), text(password)].concat());
         }
-        client.send(0x10, &body);
+        client.0.write_all(&packet(0x10, &body)).ok()?;
+        let mut answer = [0; 1];
+        client.0.peek(&mut answer).ok().filter(|read| *read == 1)?;
         let (first, body) = client.receive();
         assert_eq!(first, 0x20);
         match body[1] {
-            0 => Ok(client),
-            reason => Err(reason),
+            0 => Some(Ok(client)),
+            reason => Some(Err(reason)),
         }
     }
 

@@ -3,7 +3,7 @@
 use std::{
     fs::{self, File},
     io::Read as _,
-    net::{Ipv4Addr, TcpListener, TcpStream},
+    net::{Ipv4Addr, TcpListener},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::Duration,
@@ -11,10 +11,11 @@ use std::{
 
 use tempfile::TempDir;
 
-use crate::client::Client;
+use crate::{
+    client::Client,
+    reference::{self, Version},
+};
 
-/// Where Debian puts it, which is not in everybody's path.
-const PROGRAMS: [&str; 3] = ["/usr/sbin/mosquitto", "/usr/local/sbin/mosquitto", "/usr/bin/mosquitto"];
 /// How long it may take to start or to read its files, on a machine that is busy.
 const PATIENCE: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_millis(1);
@@ -22,6 +23,7 @@ const PAUSE: Duration = Duration::from_millis(1);
 /// A running one, which ends with its handle.
 pub(crate) struct Mosquitto {
     pub(crate) port: u16,
+    program: PathBuf,
     directory: TempDir,
     child: Child,
     log: File,
@@ -30,15 +32,9 @@ pub(crate) struct Mosquitto {
 }
 
 impl Mosquitto {
-    /// Starts it with a password file and, if there is one, an ACL file. `None` if it is not installed, and nothing requires
-    /// that it is.
-    pub(crate) fn start(passwords: &[u8], acl: Option<&[u8]>) -> Option<Self> {
-        let Some(program) = PROGRAMS.iter().find(|path| Path::new(path).exists()) else {
-            let required = std::env::var_os("GAUGELINE_REQUIRE_SERVERS").is_some_and(|value| value == "1");
-            assert!(!required, "mosquitto is not installed, and GAUGELINE_REQUIRE_SERVERS is 1");
-            eprintln!("NOT TESTED: mosquitto is not installed");
-            return None;
-        };
+    /// Starts it with a password file and, if there is one, an ACL file. `None` if it is missing, see [`reference`].
+    pub(crate) fn start(version: Version, passwords: &[u8], acl: Option<&[u8]>) -> Option<Self> {
+        let program = reference::program(version)?;
         let directory = tempfile::tempdir().unwrap();
         let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
         let path = |name: &str| directory.path().join(name);
@@ -53,31 +49,31 @@ impl Mosquitto {
             text += &format!("acl_file {}\n", path("acl").display());
         }
         fs::write(path("mosquitto.conf"), text).unwrap();
-        let child = Command::new(program)
-            .arg("-c")
-            .arg(path("mosquitto.conf"))
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(File::create(path("log")).unwrap())
-            .spawn()
-            .unwrap();
-        let log = File::open(path("log")).unwrap();
-        let mut started = Self { port, directory, child, log, said: String::new() };
-        started.until("listens", |_| TcpStream::connect(("127.0.0.1", port)).is_ok());
+        let (child, log) = spawn(&program, &directory);
+        let mut started = Self { port, program, directory, child, log, said: String::new() };
+        started.wait_until_it_runs();
         Some(started)
     }
 
-    /// Has it read new passwords; returns what it logged.
-    pub(crate) fn read_passwords(&mut self, content: &[u8]) -> String {
+    /// Has it read new passwords; returns what it logged. Also whether it runs still: 2.1 ends at a file with a mistake.
+    pub(crate) fn read_passwords(&mut self, content: &[u8]) -> (String, bool) {
         self.read("passwd", content)
     }
 
-    /// Has it read new rules; returns what it logged.
-    pub(crate) fn read_acl(&mut self, content: &[u8]) -> String {
+    /// Has it read new rules, as [`Self::read_passwords`].
+    pub(crate) fn read_acl(&mut self, content: &[u8]) -> (String, bool) {
         self.read("acl", content)
     }
 
-    fn read(&mut self, name: &str, content: &[u8]) -> String {
+    /// Starts it again after it has ended, with this content instead of what ended it.
+    pub(crate) fn restart_with(&mut self, name: &str, content: &[u8]) {
+        fs::write(self.path(name), content).unwrap();
+        (self.child, self.log) = spawn(&self.program, &self.directory);
+        self.said.clear();
+        self.wait_until_it_runs();
+    }
+
+    fn read(&mut self, name: &str, content: &[u8]) -> (String, bool) {
         fs::write(self.path(name), content).unwrap();
         self.listen();
         self.said.clear();
@@ -86,9 +82,18 @@ impl Mosquitto {
         // The line comes before the files are read; but no packet is looked at in between.
         self.until("reads its files again", |said| said.contains("Reloading config."));
         // Whoever is served now is served by the new files, and all is logged.
-        drop(Client::connect(self.port, "fence", None));
+        let serves = Client::try_connect(self.port, "fence", None).is_some();
+        if !serves {
+            let status = self.child.wait().unwrap();
+            assert_eq!(status.code(), Some(3), "the exit status for a file with a mistake");
+        }
         self.listen();
-        self.said.clone()
+        (self.said.clone(), serves)
+    }
+
+    /// It listens before that, but forgets a signal that comes before it runs.
+    fn wait_until_it_runs(&mut self) {
+        self.until("runs", |said| said.contains(" running\n"));
     }
 
     fn until(&mut self, what: &str, condition: impl Fn(&str) -> bool) {
@@ -96,6 +101,10 @@ impl Mosquitto {
         self.listen();
         while !condition(&self.said) {
             let ended = self.child.try_wait().unwrap();
+            self.listen();
+            if condition(&self.said) {
+                return;
+            }
             assert!(ended.is_none(), "mosquitto has ended: {ended:?}\n{}", self.said);
             assert!(waited < PATIENCE, "mosquitto does not do it: {what}\n{}", self.said);
             std::thread::sleep(PAUSE);
@@ -114,6 +123,20 @@ impl Mosquitto {
     fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
+}
+
+/// The process, and its log.
+fn spawn(program: &Path, directory: &TempDir) -> (Child, File) {
+    let path = |name: &str| directory.path().join(name);
+    let child = Command::new(program)
+        .arg("-c")
+        .arg(path("mosquitto.conf"))
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(File::create(path("log")).unwrap())
+        .spawn()
+        .unwrap();
+    (child, File::open(path("log")).unwrap())
 }
 
 impl Drop for Mosquitto {

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use gaugeline_tests::{gaugeline, home::Home, mosquitto::Mosquitto, process::run};
+use gaugeline_tests::{gaugeline, home::Home, mosquitto::Mosquitto, process::run, reference::references};
 use serde_json::Value;
 
 const MESSAGES: u64 = 3_000;
@@ -49,7 +49,8 @@ fn every_shape_over_tls_loses_nothing() {
 #[test]
 fn mosquitto_is_measured_alike() {
     let home = Home::new();
-    let Some(mosquitto) = Mosquitto::start(&home.path("passwd"), Some(&home.path("acl"))) else { return };
+    let Some(reference) = references().first() else { return };
+    let mosquitto = Mosquitto::start(reference, &home.path("passwd"), Some(&home.path("acl")));
     let report = bench(command(&home).args(["--port", &mosquitto.port.to_string()]), "pairs", "1", "3");
     assert_eq!((&report["delivered"], &report["lost"]), (&MESSAGES.into(), &0.into()), "{report}");
 }

@@ -20,6 +20,7 @@ mod mosquitto_files;
 mod mosquitto_listeners;
 mod mosquitto_passwd;
 mod mosquitto_running;
+mod mosquitto_websockets;
 mod outage;
 mod prepare;
 mod privileges;

@@ -8,7 +8,7 @@ use gaugeline_tests::{
     mosquitto::Mosquitto,
     mqtt::{Raw, connect_packet, publish_packet, subscribe_packet},
     process::run,
-    requirement,
+    reference::references,
 };
 
 const PASSWORD: &str = "correct horse";
@@ -26,21 +26,23 @@ fn log_in(port: u16, client_id: &str, user: &str, password: &str) -> (Raw, u8) {
 
 #[test]
 fn a_password_file_of_mosquitto_passwd() {
-    let home = Home::new();
-    let Some(program) = requirement::program("mosquitto_passwd") else { return };
-    let passwd = home.argument("passwd");
-    fs::remove_file(&passwd).unwrap();
-    let hash = |options: &[&str], user: &str| {
-        let mut command = Command::new(&program);
-        run("mosquitto_passwd", command.args(options).args(["-b", &passwd, user, PASSWORD])).successful();
-    };
-    hash(&["-c"], "default");
-    hash(&["-H", "sha512"], "sha512");
-    hash(&["-H", "sha512-pbkdf2", "-I", "1000"], "pbkdf2");
-    let _broker = home.broker();
-    for user in ["default", "sha512", "pbkdf2"] {
-        assert_eq!(log_in(home.plain_port, user, user, PASSWORD).1, 0, "{user}");
-        assert_eq!(log_in(home.plain_port, user, user, "wrong").1, NOT_AUTHORIZED, "{user}");
+    for reference in references() {
+        let program = reference.program("mosquitto_passwd");
+        let home = Home::new();
+        let passwd = home.argument("passwd");
+        fs::remove_file(&passwd).unwrap();
+        let hash = |options: &[&str], user: &str| {
+            let mut command = Command::new(&program);
+            run("mosquitto_passwd", command.args(options).args(["-b", &passwd, user, PASSWORD])).successful();
+        };
+        hash(&["-c"], "default");
+        hash(&["-H", "sha512"], "sha512");
+        hash(&["-H", "sha512-pbkdf2", "-I", "1000"], "pbkdf2");
+        let _broker = home.broker();
+        for user in ["default", "sha512", "pbkdf2"] {
+            assert_eq!(log_in(home.plain_port, user, user, PASSWORD).1, 0, "{user} {reference:?}");
+            assert_eq!(log_in(home.plain_port, user, user, "wrong").1, NOT_AUTHORIZED, "{user}");
+        }
     }
 }
 
@@ -48,22 +50,26 @@ fn a_password_file_of_mosquitto_passwd() {
 fn our_password_file_at_mosquitto() {
     let home = Home::new();
     gaugeline(&["passwd", "-b", &home.argument("passwd"), "newcomer", PASSWORD]).successful();
-    let Some(mosquitto) = Mosquitto::start(&home.path("passwd"), None) else { return };
     let secret = home.secret("sensor");
-    for (user, password) in [("newcomer", PASSWORD), ("sensor", secret.as_str())] {
-        assert_eq!(log_in(mosquitto.port, user, user, password).1, 0, "{user}\n{}", mosquitto.log());
-        assert_eq!(log_in(mosquitto.port, user, user, "wrong").1, NOT_AUTHORIZED, "{user}");
+    for reference in references() {
+        let mosquitto = Mosquitto::start(reference, &home.path("passwd"), None);
+        for (user, password) in [("newcomer", PASSWORD), ("sensor", secret.as_str())] {
+            assert_eq!(log_in(mosquitto.port, user, user, password).1, 0, "{user}\n{}", mosquitto.log());
+            assert_eq!(log_in(mosquitto.port, user, user, "wrong").1, NOT_AUTHORIZED, "{user}");
+        }
     }
 }
 
 #[test]
 fn the_acl_of_init_at_mosquitto() {
     let home = Home::new();
-    let Some(mosquitto) = Mosquitto::start(&home.path("passwd"), Some(&home.path("acl"))) else { return };
     let _broker = home.broker();
     let users = ["sensor", "viewer", "bridge"].map(|user| (user.to_owned(), home.secret(user)));
     let topics = ["sensors", "sensors/a", "sensors/a/b", "actuators/a", "$SYS/x", "$other/x"];
-    compare_writes(&home, &mosquitto, &users, &topics);
+    for reference in references() {
+        let mosquitto = Mosquitto::start(reference, &home.path("passwd"), Some(&home.path("acl")));
+        compare_writes(&home, &mosquitto, &users, &topics);
+    }
 }
 
 /// Generated rules: in each file, many users with rules of their own, and patterns for all of them.
@@ -78,12 +84,14 @@ fn generated_acls_decide_as_mosquitto_does() {
         home.write("acl", &acl);
         let users = users.into_iter().map(|user| (user, PASSWORD.to_owned())).collect::<Vec<_>>();
         give_all_the_same_password(&home, &users);
-        let Some(mosquitto) = Mosquitto::start(&home.path("passwd"), Some(&home.path("acl"))) else { return };
         let _broker = home.broker();
         let topics = topics();
         let topics = topics.iter().map(String::as_str).collect::<Vec<_>>();
-        compare_writes(&home, &mosquitto, &users, &topics);
-        compare_reads(&home, &mosquitto, &users, &topics);
+        for reference in references() {
+            let mosquitto = Mosquitto::start(reference, &home.path("passwd"), Some(&home.path("acl")));
+            compare_writes(&home, &mosquitto, &users, &topics);
+            compare_reads(&home, &mosquitto, &users, &topics);
+        }
     }
 }
 

@@ -1,18 +1,23 @@
 //! `gaugeline passwd` does to a file what `mosquitto_passwd` does to it, but for what destroys files.
 
-use std::{fs, path::Path, process::Command};
+use std::{fs, process::Command};
 
 use gaugeline_tests::{
     gaugeline,
     process::{Ended, run},
-    requirement,
+    reference::{Reference, Version, references},
 };
 
 /// Written by mosquitto_passwd 2.0 for the password `correct horse`.
 const HASH: &str = "$7$101$AbYZGA+Ej19dH8Mc$aELzQqgx/9bzT3Yz5muTMSh98B4av5j40hd7iHm63X139n7kbCGhpd/Ro8TUpMFejYJrCKkdBGAvTPxsZpXZCA==";
 
-/// Both programs on a file of the same content: how they end, and what is in the file then, salts and hashes left out.
-fn both(program: &Path, content: Option<&str>, arguments: &[&str]) -> [(bool, Option<String>); 2] {
+/// Both programs on a file of the same content: how they end, and what is in the file then, of salts and hashes the length.
+fn both(reference: &Reference, content: Option<&str>, arguments: &[&str]) -> [(bool, Option<String>); 2] {
+    let program = reference.program("mosquitto_passwd");
+    let (compatibility, iterations) = match reference.version {
+        Version::V2_0 => ("2.0", "101"),
+        Version::V2_1 => ("2.1", "1000"),
+    };
     let play = |run: &dyn Fn(&[String]) -> Ended| {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("passwd");
@@ -24,17 +29,18 @@ fn both(program: &Path, content: Option<&str>, arguments: &[&str]) -> [(bool, Op
         let ended = run(&arguments);
         (ended.code == Some(0), fs::read_to_string(file).ok().map(|text| anonymous(&text)))
     };
-    let theirs = play(&|arguments| run("mosquitto_passwd", Command::new(program).args(arguments)));
+    let theirs = play(&|arguments| run("mosquitto_passwd", Command::new(&program).args(arguments)));
     let ours = play(&|arguments| {
         let mut command = gaugeline::command();
-        // As many iterations as mosquitto 2.0 takes, unless the case says otherwise.
-        command.arg("passwd").args(["-I", "101"].iter().filter(|_| !arguments.contains(&"-I".to_owned())));
+        command.args(["passwd", "--compat", compatibility]);
+        // As many iterations as mosquitto takes, unless the case says otherwise.
+        command.args(["-I", iterations].iter().filter(|_| !arguments.contains(&"-I".to_owned())));
         run("gaugeline passwd", command.args(arguments))
     });
     [ours, theirs]
 }
 
-/// The file with `S` for each salt and `H` for each hash.
+/// The file with the lengths of salts and hashes instead.
 fn anonymous(text: &str) -> String {
     text.split('\n')
         .map(|line| {
@@ -45,7 +51,7 @@ fn anonymous(text: &str) -> String {
                 && line != format!("alice:{HASH}")
                 && line != format!("bob:{HASH}")
             {
-                (*salt, *hash) = ("S".to_owned(), "H".to_owned());
+                (*salt, *hash) = (salt.len().to_string(), hash.len().to_string());
             }
             fields.join("$")
         })
@@ -55,7 +61,6 @@ fn anonymous(text: &str) -> String {
 
 #[test]
 fn files_change_as_mosquitto_passwd_changes_them() {
-    let Some(program) = requirement::program("mosquitto_passwd") else { return };
     let (alice, bob) = (format!("alice:{HASH}\n"), format!("bob:{HASH}\n"));
     let two = format!("{alice}{bob}");
     let cases: &[(Option<&str>, &[&str])] = &[
@@ -91,37 +96,45 @@ fn files_change_as_mosquitto_passwd_changes_them() {
         (Some(&two), &["-x", "FILE", "alice"]),
         (Some(&two), &[]),
     ];
-    for (content, arguments) in cases {
-        let [ours, theirs] = both(&program, *content, arguments);
-        assert_eq!(ours, theirs, "{arguments:?}, here and there, on\n{content:?}");
+    for reference in references() {
+        for (content, arguments) in cases {
+            let [ours, theirs] = both(reference, *content, arguments);
+            assert_eq!(ours, theirs, "{arguments:?}, here and at {reference:?}, on\n{content:?}");
+        }
     }
 }
 
 /// The places where it is not to be followed, each of them in config/MOSQUITTO.md.
 #[test]
 fn what_destroys_a_file_is_not_copied() {
-    let Some(program) = requirement::program("mosquitto_passwd") else { return };
+    references().iter().for_each(nothing_is_destroyed);
+}
+
+fn nothing_is_destroyed(reference: &Reference) {
     let (alice, bob) = (format!("alice:{HASH}\n"), format!("bob:{HASH}\n"));
     let with_comment = format!("{alice}# a comment\n{bob}");
-    let [ours, theirs] = both(&program, Some(&with_comment), &["-b", "FILE", "carol", "pw"]);
-    let added = "carol:$7$101$S$H\n";
+    let [ours, theirs] = both(reference, Some(&with_comment), &["-b", "FILE", "carol", "pw"]);
+    let added = match reference.version {
+        Version::V2_0 => "carol:$7$101$16$88\n",
+        Version::V2_1 => "carol:$7$1000$88$88\n",
+    };
     assert_eq!(ours, (true, Some(format!("{with_comment}{added}"))), "nothing is lost");
     assert_ne!(ours, theirs, "mosquitto_passwd loses bob: the difference is one still");
 
-    let [ours, theirs] = both(&program, Some(alice.trim_end()), &["-b", "FILE", "carol", "pw"]);
+    let [ours, theirs] = both(reference, Some(alice.trim_end()), &["-b", "FILE", "carol", "pw"]);
     assert_eq!(ours, (true, Some(format!("{alice}{added}"))), "the last line gets its end");
     assert_ne!(ours, theirs);
 
-    let [ours, theirs] = both(&program, Some(&alice), &["-U", "FILE"]);
+    let [ours, theirs] = both(reference, Some(&alice), &["-U", "FILE"]);
     assert_eq!(ours, (true, Some(alice.clone())), "a hash is not hashed again");
     assert_ne!(ours, theirs);
 
-    let [ours, theirs] = both(&program, Some(&alice), &["-c", "-b", "FILE", "carol", "pw"]);
+    let [ours, theirs] = both(reference, Some(&alice), &["-c", "-b", "FILE", "carol", "pw"]);
     assert_eq!(ours, (false, Some(alice)), "a file that exists is not created");
-    assert_ne!(ours, theirs);
+    assert_eq!(ours == theirs, reference.version == Version::V2_1, "2.1 does not overwrite it either");
 
     for user in ["", " a", "#a"] {
-        let [ours, theirs] = both(&program, Some(&bob), &["-b", "FILE", user, "pw"]);
+        let [ours, theirs] = both(reference, Some(&bob), &["-b", "FILE", user, "pw"]);
         assert_eq!((ours.0, theirs.0), (false, true), "`{user}` could never log in");
     }
 }

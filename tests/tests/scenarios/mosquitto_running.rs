@@ -30,7 +30,7 @@ fn wait_for_reloads(broker: &Process, count: usize) {
 fn a_new_included_file_is_taken_with_its_warnings() {
     let text = "allow_anonymous true\nautosave_interval 5\ninclude_dir @/d\n";
     let conf = Conf::write(Reader::Gaugeline, text, &[("d/a.conf", "max_queued_messages 5\n")]);
-    let broker = conf.start().unwrap();
+    let broker = conf.start();
     let warnings = |key: &str| broker.log_lines(&[&format!("`{key}")]).len();
     drop(join(conf.ports[0], "before"));
     broker.wait_for_log(&["connected with", "before"]);
@@ -75,7 +75,7 @@ fn without_a_user_root_becomes_mosquittos() {
         return requirement::not_tested("only root can become another user");
     }
     fs::set_permissions(&directory, fs::Permissions::from_mode(0o755)).unwrap();
-    let broker = conf.start().unwrap();
+    let broker = conf.start();
     let status = fs::read_to_string(format!("/proc/{}/status", broker.pid())).unwrap();
     let uids = status.lines().find_map(|line| line.strip_prefix("Uid:")).unwrap();
     let expected = uid_of(&["mosquitto", "nobody"]);
@@ -105,7 +105,7 @@ impl Drop for Daemon {
 fn with_d_it_goes_on_in_the_background_until_it_is_told_to_end() {
     let text = "listener PORT1 127.0.0.1\nallow_anonymous true\npid_file @/pid\nlog_dest file @/log\n";
     let conf = Conf::write(Reader::Gaugeline, text, &[]);
-    let started = conf.run(&["-d"]).unwrap().successful();
+    let started = conf.run(&["-d"]).successful();
     assert_eq!((started.stdout.as_str(), started.stderr.as_str()), ("", ""));
     let daemon = wait::until("the file with the process id", || {
         let pid = fs::read_to_string(conf.path("pid")).ok()?;

@@ -6,8 +6,8 @@
 //! $argon2id$v=19$m=47104,t=1,p=1$<salt>$<hash>  the text of libargon2, see `argon2id.rs`
 //! ```
 //!
-//! Base64 is the standard alphabet, with padding in `$6$` and `$7$`; their salts have 12 bytes (mosquitto up to 2.0) or
-//! 64 (2.1), and anything after a further `$` is ignored.
+//! Base64 is the standard alphabet, with padding in `$6$` and `$7$`, and white space in it is ignored; their salts have 12
+//! bytes (mosquitto up to 2.0) or 64 (2.1). A run of `$` counts as one, and anything after a further one is ignored.
 
 mod argon2id;
 
@@ -128,28 +128,23 @@ pub const EXPECTED_HASH: &str =
 impl PasswordHash {
     /// Reads the notation above.
     pub fn parse(text: &str) -> Result<Self, HashError> {
-        let parsed = Self::parse_fields(text);
-        // mosquitto reads `6$SALT$HASH` too; anything else without `$` at the beginning is hardly meant as a hash.
-        if text.starts_with('$') { parsed } else { parsed.map_err(|_| HashError::PlainText) }
-    }
-
-    fn parse_fields(text: &str) -> Result<Self, HashError> {
+        let (kind, rest) =
+            text.strip_prefix('$').and_then(|text| text.split_once('$')).ok_or(HashError::PlainText)?;
         // mosquitto splits with strtok: empty fields do not exist.
-        let mut fields = text.split('$').filter(|field| !field.is_empty());
-        let algorithm = match fields.next() {
-            Some("6") => Algorithm::Sha512,
-            Some("7") => Algorithm::Pbkdf2(parse_iterations(fields.next().ok_or(HashError::Incomplete)?)?),
-            Some("argon2id") => return argon2id::parse(text),
-            Some(_) if fields.next().is_some() => return Err(HashError::UnknownKind),
-            _ => return Err(HashError::PlainText),
+        let mut fields = rest.split('$').filter(|field| !field.is_empty());
+        let algorithm = match kind {
+            "6" => Algorithm::Sha512,
+            "7" => Algorithm::Pbkdf2(parse_iterations(fields.next().ok_or(HashError::Incomplete)?)?),
+            "argon2id" => return argon2id::parse(text),
+            _ => return Err(HashError::UnknownKind),
         };
         let salt = fields.next().ok_or(HashError::Incomplete)?;
         let hash = fields.next().ok_or(HashError::Incomplete)?;
-        let salt = BASE64.decode(salt).map_err(|_| HashError::Salt)?;
+        let salt = decode(salt).ok_or(HashError::Salt)?;
         if ![SaltLength::Twelve, SaltLength::SixtyFour].iter().any(|length| length.bytes() == salt.len()) {
             return Err(HashError::Salt);
         }
-        let hash = BASE64.decode(hash).map_err(|_| HashError::Hash)?;
+        let hash = decode(hash).ok_or(HashError::Hash)?;
         if hash.len() != HASH_BYTES {
             return Err(HashError::Hash);
         }
@@ -188,6 +183,11 @@ impl PasswordHash {
 /// Where mosquitto's C strings end.
 pub(super) fn until_nul(password: &[u8]) -> &[u8] {
     password.split(|byte| *byte == 0).next().unwrap_or_default()
+}
+
+/// As OpenSSL's `EVP_DecodeUpdate`, which mosquitto 2.1 decodes with; but `-` does not end the text.
+fn decode(text: &str) -> Option<Vec<u8>> {
+    BASE64.decode(text.replace([' ', '\t', '\r'], "")).ok()
 }
 
 /// As C's `atoi`: leading white space and a sign are skipped, whatever follows the digits is ignored.

@@ -8,7 +8,7 @@ use std::{
 
 use super::{
     Overrides,
-    build_listener::{addresses, listener},
+    build_listener::{addresses, listener, refuse_tls},
     entry::Place,
     reader::{Draft, Log, Reader, Rules},
 };
@@ -119,6 +119,7 @@ fn build_listeners(
     realms: &mut Vec<RealmConfig>,
 ) -> Result<Vec<ListenerConfig>, ConfigError> {
     if reader.local_only {
+        reader.listeners.iter().try_for_each(refuse_tls)?;
         return Ok(local_listeners(reader, overrides));
     }
     if let Some(place) = undeclared_default(reader) {

@@ -140,6 +140,18 @@ fn no_tls(given: &TlsDraft) -> Result<Option<TlsConfig>, ConfigError> {
     }
 }
 
+/// For the listener that keys above every `listener` make, and that goes again if no line opens it: mosquitto 2.1 listens
+/// without encryption then, on this machine.
+pub(super) fn refuse_tls(draft: &Draft) -> Result<(), ConfigError> {
+    let files = [("certfile", &draft.tls.certfile), ("keyfile", &draft.tls.keyfile)];
+    match files.into_iter().find_map(|(key, file)| Some((key, &file.as_ref()?.0))) {
+        Some((key, place)) => {
+            Err(place.error(format_args!("`{key}` without a listener"), "it below the line `listener PORT`"))
+        }
+        None => no_tls(&draft.tls).map(drop),
+    }
+}
+
 fn is_set(flag: Option<&(Place, bool)>) -> Option<&Place> {
     flag.filter(|(_, set)| *set).map(|(place, _)| place)
 }

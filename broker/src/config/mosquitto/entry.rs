@@ -104,6 +104,14 @@ impl Entry {
             .ok_or_else(|| self.wrong(word, "a number of at most 31 bits"))
     }
 
+    /// A whole number from 0 that may be too large for [`Self::int`].
+    pub(super) fn long(&self) -> Result<usize, ConfigError> {
+        let word = self.word("a number")?;
+        strtol(word)
+            .and_then(|number| usize::try_from(number).ok())
+            .ok_or_else(|| self.wrong(word, "a number from 0"))
+    }
+
     /// A whole number in a range.
     pub(super) fn int_within(&self, least: i32, most: i32) -> Result<i32, ConfigError> {
         let number = self.int()?;

@@ -30,6 +30,8 @@ pub(super) struct Reader {
     pub(super) warnings: Vec<Warning>,
     /// The files that were read, and the directories that were looked into.
     pub(super) files: Vec<PathBuf>,
+    /// The lines are those of an included file.
+    in_included: bool,
     /// The listener that the next lines are about.
     current: Option<usize>,
     /// A rule was read, so that `per_listener_settings` comes too late.
@@ -191,6 +193,7 @@ impl Default for Reader {
             per_listener_settings: false,
             warnings: Vec::new(),
             files: Vec::new(),
+            in_included: false,
             current: None,
             rules_read: false,
             once: HashSet::new(),
@@ -229,7 +232,8 @@ impl Reader {
     /// Reads the files of a directory at this point. Each begins without a listener, and afterwards the one of before goes
     /// on, as with mosquitto.
     pub(super) fn include(&mut self, entry: &Entry) -> Result<(), ConfigError> {
-        if self.files.first().is_none_or(|main| main.as_path() != &*entry.place.path) {
+        // The main file may be in the directory too, so the path does not tell.
+        if self.in_included {
             return Err(entry.error("`include_dir` in an included file", "it only in the main file"));
         }
         let directory = entry.path()?;
@@ -241,7 +245,9 @@ impl Reader {
         for file in files {
             let content = std::fs::read(&file).map_err(|error| ConfigError::unreadable(&file, &error))?;
             let outer = self.current.take();
+            self.in_included = true;
             self.read(&file, &content)?;
+            self.in_included = false;
             self.current = outer;
         }
         Ok(())

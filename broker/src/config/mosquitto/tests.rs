@@ -354,6 +354,19 @@ fn included_files_begin_without_a_listener() {
 }
 
 #[test]
+fn memory_limit_may_be_more_than_two_gibibytes() {
+    assert_eq!(config("memory_limit 0x100000000").limits.queue_bytes_total, 4 << 30);
+    assert_eq!(config("memory_limit 0").limits, config("").limits);
+}
+
+/// A directory that holds the main file too would be read for ever.
+#[test]
+fn a_main_file_that_includes_itself_is_refused() {
+    let error = error("include_dir @\n");
+    assert!(error.starts_with("m.conf:1: found `include_dir` in an included file"), "{error}");
+}
+
+#[test]
 fn what_works_otherwise_is_said() {
     for (text, expected) in [
         ("autosave_interval 5", "1: `autosave_interval` is ignored: with `persistence true`, all"),

@@ -86,7 +86,7 @@ pub(super) const KEYS: &[Key] = &[
         "memory_limit",
         "bounds the messages that wait for all sessions together, not all memory",
         |reader, entry| {
-            reader.settings.memory_bytes = usize::try_from(entry.int_within(0, i32::MAX)?).ok();
+            reader.settings.memory_bytes = Some(entry.long()?);
             Ok(())
         },
     ),

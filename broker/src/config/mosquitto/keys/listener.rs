@@ -60,7 +60,7 @@ pub(super) const KEYS: &[Key] = &[
     }),
     Key::ignore(
         "websockets_log_level",
-        Shape::Int(i32::MIN, i32::MAX),
+        Shape::Anything,
         "`log_type debug` shows WebSocket connections like all others",
     ),
     Key::ignore(
@@ -68,7 +68,7 @@ pub(super) const KEYS: &[Key] = &[
         Shape::Int(0, 65_535),
         "the request that opens a WebSocket may have 8192 bytes",
     ),
-    Key::ignore("http_dir", Shape::Text, "no files are served; let a web server do it"),
+    Key::ignore("http_dir", Shape::OfListener(http_dir), "no files are served; let a web server do it"),
     Key::set("max_connections", "", |reader, entry| {
         let most = entry.count()?;
         begin_or_default(reader, entry)?.connections = Some(most).filter(|most| *most > 0);
@@ -88,7 +88,10 @@ pub(super) const KEYS: &[Key] = &[
     }),
     Key::ignore(
         "max_topic_alias_broker",
-        Shape::Int(0, 65_535),
+        Shape::OfListener(|reader, entry| {
+            reader.listener(entry)?;
+            entry.int_within(0, 65_535).map(drop)
+        }),
         "every message to a client has its topic in full",
     ),
     Key::set(
@@ -107,6 +110,17 @@ pub(super) const KEYS: &[Key] = &[
     ),
     Key::refuse("proxy_protocol_v2_require_tls", "no such line: gaugeline does not speak the PROXY protocol"),
 ];
+
+/// A directory that exists, once.
+fn http_dir(reader: &mut Reader, entry: &Entry) -> Result<(), ConfigError> {
+    reader.listener(entry)?;
+    reader.once(entry, true)?;
+    let path = entry.path()?;
+    match path.canonicalize() {
+        Ok(_) => Ok(()),
+        Err(error) => Err(entry.wrong(path.display(), format_args!("a directory that exists ({error})"))),
+    }
+}
 
 fn begin_or_default<'a>(reader: &'a mut Reader, entry: &Entry) -> Result<&'a mut Draft, ConfigError> {
     reader.listener_or_default(entry)

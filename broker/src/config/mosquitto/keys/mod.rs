@@ -38,8 +38,9 @@ enum Action {
 enum Shape {
     Flag,
     Int(i32, i32),
-    Text,
     Anything,
+    /// It must stand below a listener, and be as this says.
+    OfListener(fn(&mut Reader, &Entry) -> Result<(), ConfigError>),
 }
 
 impl Key {
@@ -110,8 +111,8 @@ pub(super) fn apply(reader: &mut Reader, entry: &Entry) -> Result<(), ConfigErro
             match shape {
                 Shape::Flag => drop(entry.flag()?),
                 Shape::Int(least, most) => drop(entry.int_within(least, most)?),
-                Shape::Text => drop(entry.text()?),
                 Shape::Anything => {}
+                Shape::OfListener(check) => check(reader, entry)?,
             }
             reader.warn(&entry.place, format!("`{}` is ignored: {}", entry.key, key.text));
             Ok(())

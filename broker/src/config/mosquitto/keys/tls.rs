@@ -55,7 +55,10 @@ pub(super) const KEYS: &[Key] = &[
     Key::ignore("dhparamfile", Shape::Anything, "key exchange is on elliptic curves, as by mosquitto 2.1"),
     Key::ignore(
         "disable_client_cert_date_checks",
-        Shape::Flag,
+        Shape::OfListener(|reader, entry| {
+            reader.listener(entry)?;
+            entry.flag().map(drop)
+        }),
         "a client certificate is only taken while it is valid; issue new ones with `gaugeline pki`",
     ),
     Key::refuse("tls_engine", ENGINE),
