@@ -48,6 +48,7 @@ impl Connection {
             _ => true,
         };
         self.return_session(wants_will, now);
+        self.hub.refusals.client_left(&self.identity);
         let Self { stream, entrance, .. } = self;
         Box::pin(async move {
             // Whatever goes wrong now, the connection is over.

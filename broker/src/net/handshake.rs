@@ -331,7 +331,10 @@ fn enter(
         connack.properties.authentication_data = Some(last_word);
     }
     if let Err(error) = connack.encode(session.version(), &mut out) {
-        tracing::error!(client = identity.client_id.as_str(), "no CONNACK was sent: {error}");
+        tracing::error!(
+            client = &*log::client_name(identity.client_id.as_str()),
+            "no CONNACK was sent: {error}"
+        );
     }
     mailbox.set_wire(wire);
     let asks = |(name, _): &(String, String)| name == RECEIVE_STAMP;

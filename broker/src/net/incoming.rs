@@ -16,7 +16,7 @@ use gaugeline_protocol::{
 use super::connection::{Connection, Ending};
 use crate::{
     hub::to_retain,
-    log::Refused,
+    log::{self, Excerpt, Refused},
     metrics::DropReason,
     router::{CachedTopic, Delivery, Fanout, RetainedWalk, Run},
     storage::{KeptSubscription, Record, Ticket},
@@ -170,7 +170,7 @@ impl Connection {
         self.hub.metrics.publishes_denied.inc();
         let client = self.identity.client_id.as_str();
         self.hub.metrics.count_drops(DropReason::AclWrite, Some(client), Some(&topic.topic), 1);
-        let reason = format_args!("publish: it may not write {}", topic.topic);
+        let reason = format_args!("publish: it may not write {}", Excerpt(&topic.topic));
         self.hub.refusals.refused(Refused::Publish, &self.identity, reason);
         self.acknowledge(publish, ReasonCode::NotAuthorized, 0);
     }
@@ -204,7 +204,7 @@ impl Connection {
                 &self.identity,
                 format_args!(
                     "retained message on {}: the limit of retained messages is reached",
-                    topic.topic
+                    Excerpt(&topic.topic)
                 ),
             );
         }
@@ -295,7 +295,10 @@ impl Connection {
             self.hub.refusals.refused(
                 Refused::Queue,
                 &self.identity,
-                format_args!("publish on {}: the queue of a session that gets it is full", run.topic.topic),
+                format_args!(
+                    "publish on {}: the queue of a session that gets it is full",
+                    Excerpt(&run.topic.topic)
+                ),
             );
             self.refused_until = Some(run.received_at + REFUSAL_PAUSE);
         }
@@ -335,7 +338,7 @@ impl Connection {
             self.hub.refusals.refused(
                 Refused::Subscribe,
                 &self.identity,
-                format_args!("subscribe: it may read nothing that matches {filter}"),
+                format_args!("subscribe: it may read nothing that matches {}", Excerpt(filter.as_str())),
             );
             return ReasonCode::NotAuthorized;
         }
@@ -344,7 +347,10 @@ impl Connection {
             self.hub.refusals.refused(
                 Refused::Subscribe,
                 &self.identity,
-                format_args!("subscribe to {filter}: the limit of subscriptions_per_session is reached"),
+                format_args!(
+                    "subscribe to {}: the limit of subscriptions_per_session is reached",
+                    Excerpt(filter.as_str())
+                ),
             );
             return ReasonCode::QuotaExceeded;
         }
@@ -427,7 +433,10 @@ impl Connection {
         match encode(self.session.version(), &mut packet) {
             Ok(()) => self.answer(Answer::Packet(packet.freeze()), ticket),
             Err(error) => {
-                tracing::error!(client = self.identity.client_id.as_str(), "an answer was not sent: {error}")
+                tracing::error!(
+                    client = &*log::client_name(self.identity.client_id.as_str()),
+                    "an answer was not sent: {error}"
+                )
             }
         }
     }
