@@ -1,10 +1,11 @@
 //! The log lines about clients: each names client, user, address and reason, in the same words and order. The audit log
-//! gets the same. `refusals.rs` has those that a client could make without end.
+//! gets the same. `refusals.rs` has those that a client could make without end, `packets.rs` those for who looks for a fault.
 //!
 //! Client identifiers, user names and topics are what a stranger chose. A line break in one of them must not begin a
 //! line of the log: fields are quoted, and messages are kept on one line. All of these are [cut](Excerpt) if they are long.
 
 mod excerpt;
+pub(crate) mod packets;
 mod refusals;
 
 use std::{borrow::Cow, fmt};

@@ -44,7 +44,7 @@ pub(crate) struct Arguments {
     /// As mosquitto: listen for programs on this machine at this port, if there is no mosquitto.conf or it has no listener
     #[arg(short = 'p', long, value_parser = clap::value_parser!(u16).range(1..))]
     port: Option<u16>,
-    /// Log everything but what the messages contain
+    /// Log every packet but what messages contain, as `--log debug`; acknowledgements and pings only with `--log trace`
     #[arg(short = 'v', long)]
     verbose: bool,
     /// Log nothing

@@ -70,6 +70,7 @@ impl Connection {
             }
             Ending::Lost(error) => gone(format_args!("connection lost: {error}")),
             Ending::Violated(violation) => {
+                log::packets::violated(&self.identity, violation);
                 self.hub.refusals.refused(
                     Refused::Connection,
                     &self.identity,

@@ -113,6 +113,7 @@ async fn let_in(
         }
         Err(_) => return turn_away(&hub, address, &too_slow(limit)),
     };
+    log::packets::opened(address, stream.carrier());
     let reading = read_connect(&settings, &mut stream, &mut received, waiting);
     let mut connect = match tokio::time::timeout_at(deadline, reading).await {
         Ok(Ok(connect)) => connect,
@@ -122,6 +123,7 @@ async fn let_in(
         }
         Err(_) => return turn_away(&hub, address, &too_slow(limit)),
     };
+    log::packets::connect(&connect, address);
     let client = Applicant {
         certificate,
         address,

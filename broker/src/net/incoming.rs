@@ -16,7 +16,7 @@ use gaugeline_protocol::{
 use super::connection::{Connection, Ending};
 use crate::{
     hub::to_retain,
-    log::{self, Excerpt, Refused},
+    log::{self, Excerpt, Refused, packets},
     metrics::DropReason,
     router::{CachedTopic, Delivery, Fanout, RetainedWalk, Run},
     storage::{KeptSubscription, Record, Ticket},
@@ -66,9 +66,13 @@ impl Connection {
         run: &mut Option<Run<'b>>,
     ) -> Result<usize, Ending> {
         let mut used = 0;
+        let is_logged = packets::is_shown();
         while let Some(frame) = codec::frame(bytes.get(used..).unwrap_or_default(), self.packet_bytes_max)? {
             used += frame.len;
             let packet = packet::decode(self.session.version(), &frame, &self.settings.packets)?;
+            if is_logged {
+                packets::received(&self.identity, &packet);
+            }
             if let packet::Packet::Auth(auth) = &packet
                 && self.has_method()
             {
@@ -316,7 +320,12 @@ impl Connection {
         let reasons = subscribe
             .filters
             .into_iter()
-            .map(|wanted| self.subscribe_one(wanted, subscribe.id, &mut walks))
+            .map(|wanted| {
+                let (filter, qos) = (wanted.filter.clone(), wanted.qos);
+                let answer = self.subscribe_one(wanted, subscribe.id, &mut walks);
+                packets::subscribed(&self.identity, &filter, qos, answer);
+                answer
+            })
             .collect();
         let answer = SubAck::new(subscribe.packet_id, reasons);
         let ticket = std::mem::take(&mut self.subscribed_at);
@@ -394,25 +403,29 @@ impl Connection {
             .filters
             .iter()
             .map(|filter| {
-                let Some(filter) = &self.mounted(filter.clone()) else {
-                    return ReasonCode::NoSubscriptionExisted;
-                };
-                self.walks.retain(|walk| walk.filter() != filter);
-                if self.session.subscriptions_mut().remove(filter).is_none() {
-                    return ReasonCode::NoSubscriptionExisted;
-                }
-                self.hub.metrics.subscriptions.dec();
-                self.hub.router.unsubscribe(self.mailbox.id(), filter);
-                if self.mailbox.is_persistent() {
-                    let (session, filter) = (self.mailbox.id(), filter.clone());
-                    self.subscribed_at = self.hub.store.append(Record::Unsubscribed { session, filter });
-                }
-                ReasonCode::Success
+                let answer = self.unsubscribe_one(filter);
+                packets::unsubscribed(&self.identity, filter, answer);
+                answer
             })
             .collect();
         let answer = UnsubAck::new(unsubscribe.packet_id, reasons);
         let ticket = std::mem::take(&mut self.subscribed_at);
         self.send_answer(ticket, |version, out| answer.encode(version, out));
+    }
+
+    fn unsubscribe_one(&mut self, filter: &TopicFilter) -> ReasonCode {
+        let Some(filter) = self.mounted(filter.clone()) else { return ReasonCode::NoSubscriptionExisted };
+        self.walks.retain(|walk| *walk.filter() != filter);
+        if self.session.subscriptions_mut().remove(&filter).is_none() {
+            return ReasonCode::NoSubscriptionExisted;
+        }
+        self.hub.metrics.subscriptions.dec();
+        self.hub.router.unsubscribe(self.mailbox.id(), &filter);
+        if self.mailbox.is_persistent() {
+            let session = self.mailbox.id();
+            self.subscribed_at = self.hub.store.append(Record::Unsubscribed { session, filter });
+        }
+        ReasonCode::Success
     }
 
     /// The filter behind the listener's mount point; `None` if it is too long then.
