@@ -45,6 +45,9 @@ const REFUSAL_TIME_MAX: Duration = Duration::from_secs(1);
 /// The first byte of CONNECT [MQTT-2.1.3-1].
 const CONNECT: u8 = 0x10;
 
+/// The first byte of what a TLS client says first [RFC 8446, section 5.1].
+const TLS_HANDSHAKE: u8 = 0x16;
+
 /// A connection that was not let in: what the log, the metrics and the client are told.
 pub(super) struct Refused {
     pub(super) detail: String,
@@ -253,10 +256,12 @@ async fn read_connect(
     };
     loop {
         if received.first().is_some_and(|first| *first != CONNECT) {
-            let hint = if received.starts_with(b"GET ") {
-                " (the client speaks HTTP; a browser needs a listener with `protocol = \"websocket\"`)"
-            } else {
-                ""
+            let hint = match received.first() {
+                Some(b'G') if received.starts_with(b"GET ") => {
+                    " (the client speaks HTTP; a browser needs a listener with `protocol = \"websocket\"`)"
+                }
+                Some(&TLS_HANDSHAKE) => " (the client speaks TLS on a port without it)",
+                _ => "",
             };
             let detail = format!("the first packet is not CONNECT [MQTT-3.1.0-1]{hint}");
             return Err(Refused::silently(RefusalReason::MalformedConnect, detail));
