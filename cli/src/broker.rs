@@ -59,6 +59,9 @@ pub(crate) struct Arguments {
     /// Serve metrics and health here, whatever the configuration says
     #[arg(long, value_name = "ADDRESS")]
     admin: Option<SocketAddr>,
+    /// Let those who show the token in this file use `gaugeline status`, `reload`, `clients` and `kick`
+    #[arg(long, value_name = "FILE", requires = "admin")]
+    admin_token_file: Option<PathBuf>,
 
     #[command(flatten)]
     storage: StorageArguments,
@@ -97,6 +100,9 @@ impl Arguments {
             None => mosquitto::without_file(&overrides)?,
         };
         loaded.config.admin = self.admin.or(loaded.config.admin);
+        if self.admin_token_file.is_some() {
+            loaded.config.admin_token_file.clone_from(&self.admin_token_file);
+        }
         self.storage.apply(&mut loaded.config);
         Ok(loaded)
     }
