@@ -106,7 +106,15 @@ impl Delivery {
             loop {
                 let started = clock::now();
                 let verdict = self.sink.write(body.clone()).await;
-                self.metrics.write_seconds.observe((clock::now() - started).as_secs_f64());
+                let took = clock::now() - started;
+                self.metrics.write_seconds.observe(took.as_secs_f64());
+                tracing::debug!(
+                    lines = group.lines.len(),
+                    bytes = body.len(),
+                    milliseconds = took.as_millis(),
+                    "a batch was sent: {}",
+                    verdict.name()
+                );
                 match self.act(batch, &mut group, verdict, &mut backoff, &mut held_backoff).await {
                     Next::Again => {}
                     Next::Done => break,

@@ -22,7 +22,7 @@ use crate::{
         guard::{Arrivals, LiveGuardLimits, Meters},
     },
     clock::{self, Anchor},
-    log::{self, Refusals, Refused},
+    log::{self, Excerpt, Refusals, Refused},
     metrics::{DropReason, Metrics},
     router::{
         Addressee, CachedTopic, Fanout, LiveLimits, Mailbox, MailboxId, MailboxIds, MailboxOptions, Message,
@@ -361,7 +361,7 @@ impl Hub {
         };
         if !run.topic.write.allowed {
             self.metrics.count_drops(DropReason::AclWill, Some(identity.client_id.as_str()), Some(topic), 1);
-            let reason = format_args!("its will: it may not write {topic}");
+            let reason = format_args!("its will: it may not write {}", Excerpt(topic));
             self.refusals.refused(Refused::Will, identity, reason);
             return;
         }
@@ -430,7 +430,10 @@ impl Hub {
         while let Some(client_id) = self.expiry.pop_due(now) {
             if let Some(parked) = self.registry.remove_expired(&client_id, now) {
                 self.metrics.sessions_expired.inc();
-                tracing::info!(client = client_id.as_str(), "session ended: its expiry interval has passed");
+                tracing::info!(
+                    client = &*log::client_name(client_id.as_str()),
+                    "session ended: its expiry interval has passed"
+                );
                 self.end_session(*parked, now);
             } else if let Some(due) = self.registry.take_due_will(&client_id, now) {
                 self.publish_will(&due.mailbox, &due.pending, now);

@@ -1,12 +1,14 @@
 //! The log lines about clients: each names client, user, address and reason, in the same words and order. The audit log
-//! gets the same. `refusals.rs` has those that a client could make without end.
+//! gets the same. `refusals.rs` has those that a client could make without end, `packets.rs` those for who looks for a fault.
 //!
 //! Client identifiers, user names and topics are what a stranger chose. A line break in one of them must not begin a
-//! line of the log: fields are quoted, and messages are kept on [one line](OneLine).
+//! line of the log: fields are quoted, and messages are kept on one line. All of these are [cut](Excerpt) if they are long.
 
+mod excerpt;
+pub(crate) mod packets;
 mod refusals;
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 use gaugeline_protocol::ClientId;
 
@@ -15,29 +17,22 @@ use crate::{
     auth::Identity,
 };
 
+pub(crate) use self::excerpt::{Excerpt, Sentence};
 pub(crate) use self::refusals::{Refusals, Refused};
 
 /// A user name for the log: anonymous clients have none.
-pub(crate) fn user_name(user: Option<&str>) -> &str {
-    user.unwrap_or("-")
+pub(crate) fn user_name(user: Option<&str>) -> Cow<'_, str> {
+    Excerpt(user.unwrap_or("-")).text()
 }
 
-/// A text with its control characters escaped.
-struct OneLine<'a>(fmt::Arguments<'a>);
+/// A client identifier for the log.
+pub(crate) fn client_name(client: &str) -> Cow<'_, str> {
+    Excerpt(client).text()
+}
 
-impl fmt::Display for OneLine<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        struct Escaping<'f, 'g>(&'f mut fmt::Formatter<'g>);
-        impl fmt::Write for Escaping<'_, '_> {
-            fn write_str(&mut self, text: &str) -> fmt::Result {
-                text.chars().try_for_each(|c| match c.is_control() {
-                    true => write!(self.0, "{}", c.escape_debug()),
-                    false => self.0.write_char(c),
-                })
-            }
-        }
-        fmt::write(&mut Escaping(f), self.0)
-    }
+/// A reason on one line.
+fn one_line(text: fmt::Arguments<'_>) -> Sentence<'_> {
+    Sentence { text, escaped: true }
 }
 
 /// A client is in. `logged`: `connection_messages` is on; the audit log has it in any case.
@@ -49,16 +44,16 @@ pub(crate) fn connected(
     resumed: bool,
 ) {
     audit.record(Event::Login {
-        client: identity.client_id.as_str(),
-        user: identity.user.as_deref(),
+        client: Excerpt(identity.client_id.as_str()),
+        user: identity.user.as_deref().map(Excerpt),
         address: identity.address,
     });
     if !logged {
         return;
     }
     tracing::info!(
-        client = identity.client_id.as_str(),
-        user = user_name(identity.user.as_deref()),
+        client = &*client_name(identity.client_id.as_str()),
+        user = &*user_name(identity.user.as_deref()),
         address = %identity.address,
         "connected with MQTT {version}, {}",
         if resumed { "session resumed" } else { "new session" }
@@ -68,8 +63,8 @@ pub(crate) fn connected(
 /// A client is gone. `logged` as for [`connected`].
 pub(crate) fn disconnected(audit: &Audit, logged: bool, identity: &Identity, reason: fmt::Arguments<'_>) {
     audit.record(Event::Logout {
-        client: identity.client_id.as_str(),
-        user: identity.user.as_deref(),
+        client: Excerpt(identity.client_id.as_str()),
+        user: identity.user.as_deref().map(Excerpt),
         address: identity.address,
         reason: Reason(reason),
     });
@@ -77,19 +72,19 @@ pub(crate) fn disconnected(audit: &Audit, logged: bool, identity: &Identity, rea
         return;
     }
     tracing::info!(
-        client = identity.client_id.as_str(),
-        user = user_name(identity.user.as_deref()),
+        client = &*client_name(identity.client_id.as_str()),
+        user = &*user_name(identity.user.as_deref()),
         address = %identity.address,
         "disconnected: {}",
-        OneLine(reason)
+        one_line(reason)
     );
 }
 
 /// A connected client's certificate is no longer good.
 pub(crate) fn no_longer_trusted(client_id: &ClientId, user: Option<&str>) {
     tracing::warn!(
-        client = client_id.as_str(),
-        user = user_name(user),
+        client = &*client_name(client_id.as_str()),
+        user = &*user_name(user),
         "to be disconnected: its certificate is revoked, or no longer leads to an authority"
     );
 }
@@ -97,20 +92,8 @@ pub(crate) fn no_longer_trusted(client_id: &ClientId, user: Option<&str>) {
 /// A client does not read as fast as messages come for it.
 pub(crate) fn lagging(client_id: &ClientId, user: Option<&str>) {
     tracing::warn!(
-        client = client_id.as_str(),
-        user = user_name(user),
+        client = &*client_name(client_id.as_str()),
+        user = &*user_name(user),
         "does not keep up: publishers no longer wait for it, and QoS 0 messages for it are dropped while its queue is full"
     );
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_message_stays_on_one_line() {
-        let topic = "a\nWARN forged\r\u{1b}[2J\u{85} \"\u{fc}\"";
-        let text = OneLine(format_args!("it may not write {topic}")).to_string();
-        assert_eq!(text, "it may not write a\\nWARN forged\\r\\u{1b}[2J\\u{85} \"\u{fc}\"");
-    }
 }

@@ -44,7 +44,7 @@ pub(crate) struct Arguments {
     /// As mosquitto: listen for programs on this machine at this port, if there is no mosquitto.conf or it has no listener
     #[arg(short = 'p', long, value_parser = clap::value_parser!(u16).range(1..))]
     port: Option<u16>,
-    /// Log everything but what the messages contain
+    /// Log every packet but what messages contain, as `--log debug`; acknowledgements and pings only with `--log trace`
     #[arg(short = 'v', long)]
     verbose: bool,
     /// Log nothing
@@ -59,6 +59,9 @@ pub(crate) struct Arguments {
     /// Serve metrics and health here, whatever the configuration says
     #[arg(long, value_name = "ADDRESS")]
     admin: Option<SocketAddr>,
+    /// Let those who show the token in this file use `gaugeline status`, `reload`, `clients` and `kick`
+    #[arg(long, value_name = "FILE", requires = "admin")]
+    admin_token_file: Option<PathBuf>,
 
     #[command(flatten)]
     storage: StorageArguments,
@@ -100,6 +103,9 @@ impl Arguments {
             None => mosquitto::without_file(&overrides)?,
         };
         loaded.config.admin = self.admin.or(loaded.config.admin);
+        if self.admin_token_file.is_some() {
+            loaded.config.admin_token_file.clone_from(&self.admin_token_file);
+        }
         self.storage.apply(&mut loaded.config);
         Ok(loaded)
     }

@@ -25,7 +25,14 @@ impl Failure {
 
 impl From<std::io::Error> for Failure {
     fn from(error: std::io::Error) -> Self {
-        Self::passing("lost", format!("was lost: {error}"))
+        // TLS has many more words for it.
+        let detail = match error.kind() {
+            std::io::ErrorKind::UnexpectedEof => {
+                "was lost: the broker ended it without saying goodbye".to_owned()
+            }
+            _ => format!("was lost: {error}"),
+        };
+        Self::passing("lost", detail)
     }
 }
 
@@ -33,6 +40,26 @@ impl From<std::io::Error> for Failure {
 pub(super) fn broken(online: bool, error: &ConnectionError) -> Failure {
     match online {
         true => Failure::passing("protocol", format!("ended: {error}")),
+        false if error.is_tls() => {
+            let detail = "failed: the broker speaks TLS on this port: is it mqtts:// and `ca`?";
+            Failure::lasting("protocol", detail)
+        }
         false => Failure::lasting("protocol", format!("failed: {error}: does the broker speak MQTT 5?")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use gaugeline_protocol::codec::DecodeError;
+
+    use super::*;
+
+    #[test]
+    fn causes_have_our_own_words() {
+        let eof = std::io::Error::new(std::io::ErrorKind::UnexpectedEof, "peer closed, see https://docs.rs/");
+        assert_eq!(Failure::from(eof).detail, "was lost: the broker ended it without saying goodbye");
+        let alert = ConnectionError::Malformed(DecodeError::ReservedFlags(0x15));
+        assert!(broken(false, &alert).detail.contains("speaks TLS"));
+        assert!(!broken(true, &alert).detail.contains("speaks TLS"));
     }
 }

@@ -36,6 +36,19 @@ pub(crate) enum Verdict {
     Refused(Refusal),
 }
 
+impl Verdict {
+    /// For the log.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Written => "written",
+            Self::Transient(_) => "to be tried again",
+            Self::Held { .. } => "all writes are refused",
+            Self::TooLarge { .. } => "too large",
+            Self::Refused(_) => "lines were refused",
+        }
+    }
+}
+
 /// A failure that passes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Transient {

@@ -20,7 +20,7 @@ use super::{
     away::Forgotten,
     control::{Control, ReloadResult},
 };
-use crate::audit::Event;
+use crate::{audit::Event, log::Excerpt};
 
 /// Clients on a page, unless asked for another number.
 const CLIENTS_DEFAULT: usize = 100;
@@ -76,7 +76,7 @@ async fn admit(State(control): Shared, request: Request, next: Next) -> Response
     if matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
         control.refusals().admin(method.as_str(), &path, status.as_u16());
     } else if method != Method::GET {
-        let event = Event::Admin { method: method.as_str(), path: &path, status: status.as_u16() };
+        let event = Event::Admin { method: method.as_str(), path: Excerpt(&path), status: status.as_u16() };
         control.audit().record(event);
     }
     answer

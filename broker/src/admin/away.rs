@@ -9,6 +9,7 @@ use super::control::{Amount, Control, PAGE_MAX, seconds};
 use crate::{
     audit::Event,
     clock,
+    log::Excerpt,
     sessions::{AwayClient, Removal},
     storage::Ticket,
 };
@@ -78,7 +79,7 @@ impl Control {
         let messages = parked.mailbox.waiting().0 + parked.session.inflight();
         let ticket = self.hub.end_session(*parked, clock::now());
         tracing::info!(client, messages, "its session was ended by an operator");
-        self.audit().record(Event::Forget { client, messages });
+        self.audit().record(Event::Forget { client: Excerpt(client), messages });
         match tokio::time::timeout(SAFE_TIME_MAX, self.safe(ticket)).await {
             Ok(()) => Forgotten::Done(messages),
             Err(_) => Forgotten::NotSafe,

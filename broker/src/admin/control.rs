@@ -12,7 +12,7 @@ use crate::{
     clock,
     config::Persistence,
     hub::Hub,
-    log::Refusals,
+    log::{Excerpt, Refusals, client_name},
     net::{Listeners, tls::Validity},
     reload::{ReloadError, ReloadHandle, Report, Trigger},
     sessions::{Found, OnlineClient},
@@ -256,8 +256,8 @@ impl Control {
         let Some(client_id) = ClientId::new(client) else { return false };
         let kicked = self.hub.registry.vacate(&client_id, ReasonCode::AdministrativeAction);
         if kicked {
-            tracing::info!(client, "disconnected by an operator");
-            self.audit().record(Event::Kick { client });
+            tracing::info!(client = &*client_name(client), "disconnected by an operator");
+            self.audit().record(Event::Kick { client: Excerpt(client) });
         }
         kicked
     }

@@ -20,7 +20,11 @@ use prometheus_client::metrics::counter::Counter;
 use serde::Serialize;
 
 use self::rotated::Rotated;
-use crate::{clock, metrics::Metrics};
+use crate::{
+    clock,
+    log::{Excerpt, Sentence},
+    metrics::Metrics,
+};
 
 /// Lines that wait to be written: a fleet that comes back at once.
 const WAITING_MAX: usize = 10_000;
@@ -36,16 +40,21 @@ pub struct AuditConfig {
     pub files: u32,
 }
 
-/// Something that happened.
+/// Something that happened. What strangers chose is cut as in the log.
 #[derive(Debug, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub(crate) enum Event<'a> {
     /// A client was let in.
-    Login { client: &'a str, user: Option<&'a str>, address: SocketAddr },
+    Login { client: Excerpt<'a>, user: Option<Excerpt<'a>>, address: SocketAddr },
     /// A client was not let in. What it claims to be may not be known.
-    LoginRefused { client: Option<&'a str>, user: Option<&'a str>, address: SocketAddr, reason: Reason<'a> },
+    LoginRefused {
+        client: Option<Excerpt<'a>>,
+        user: Option<Excerpt<'a>>,
+        address: SocketAddr,
+        reason: Reason<'a>,
+    },
     /// Something that a client wanted was refused.
-    Refused { client: &'a str, user: Option<&'a str>, address: SocketAddr, reason: Reason<'a> },
+    Refused { client: Excerpt<'a>, user: Option<Excerpt<'a>>, address: SocketAddr, reason: Reason<'a> },
     /// So many were refused like somebody who was told of before, in so many seconds. What they have not in common is left out.
     MoreRefused {
         what: &'a str,
@@ -54,18 +63,18 @@ pub(crate) enum Event<'a> {
         address: Option<SocketAddr>,
         count: u64,
         seconds: u64,
-        example: &'a str,
+        last: &'a str,
     },
     /// A connection has ended.
-    Logout { client: &'a str, user: Option<&'a str>, address: SocketAddr, reason: Reason<'a> },
+    Logout { client: Excerpt<'a>, user: Option<Excerpt<'a>>, address: SocketAddr, reason: Reason<'a> },
     /// An operator has ended a connection.
-    Kick { client: &'a str },
+    Kick { client: Excerpt<'a> },
     /// An operator has ended a session for good, with so many messages that waited.
-    Forget { client: &'a str, messages: usize },
+    Forget { client: Excerpt<'a>, messages: usize },
     /// The configuration was read again.
     Reload { trigger: &'a str, result: &'a str, error: Option<&'a str>, disconnected: usize },
     /// Somebody used the admin API.
-    Admin { method: &'a str, path: &'a str, status: u16 },
+    Admin { method: &'a str, path: Excerpt<'a>, status: u16 },
 }
 
 /// A text that is only put together if it is written.
@@ -74,7 +83,13 @@ pub(crate) struct Reason<'a>(pub(crate) fmt::Arguments<'a>);
 
 impl Serialize for Reason<'_> {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&self.0)
+        serializer.collect_str(&Sentence { text: self.0, escaped: false })
+    }
+}
+
+impl Serialize for Excerpt<'_> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
     }
 }
 
@@ -163,8 +178,8 @@ mod tests {
             AuditConfig { file: directory.path().join("audit.jsonl"), file_bytes: 1 << 20, files: 1 };
         let audit = Audit::start(Some(&config), &Metrics::new()).unwrap();
         let address = "192.0.2.1:7".parse().unwrap();
-        audit.record(Event::Login { client: "a\n\"b", user: Some("alice"), address });
-        audit.record(Event::Kick { client: "c" });
+        audit.record(Event::Login { client: Excerpt("a\n\"b"), user: Some(Excerpt("alice")), address });
+        audit.record(Event::Kick { client: Excerpt("c") });
         let text = || std::fs::read_to_string(&config.file).unwrap_or_default();
         while text().lines().count() < 2 {
             thread::yield_now();
@@ -187,10 +202,10 @@ mod tests {
         let audit =
             Audit { writer: Some(Writer { lines }), dropped: metrics.operation.audit_dropped.clone() };
         for _ in 0..3 {
-            audit.record(Event::Kick { client: "c" });
+            audit.record(Event::Kick { client: Excerpt("c") });
         }
         drop(waiting);
-        audit.record(Event::Kick { client: "c" });
+        audit.record(Event::Kick { client: Excerpt("c") });
         assert_eq!(metrics.operation.audit_dropped.get(), 3);
     }
 }

@@ -14,7 +14,7 @@ use std::{hash::BuildHasher as _, os::unix::fs::PermissionsExt as _, path::Path,
 
 use foldhash::{HashMap, quality::RandomState};
 
-use super::hash::{EXPECTED_HASH, PasswordHash};
+use super::hash::{EXPECTED_HASH, HashError, PasswordHash};
 use crate::{exposure, file_error::FileError};
 
 /// The longest user name of a CONNECT packet, in bytes.
@@ -132,6 +132,9 @@ pub(super) fn read_secrets(path: &Path) -> Result<Vec<u8>, FileError> {
     Ok(content)
 }
 
+/// As [`EXPECTED_HASH`], where the password itself stands.
+const EXPECTED_HASHED: &str = "a hash such as `$7$ITERATIONS$SALT$HASH`: `gaugeline passwd -U FILE` hashes all passwords of a file in place";
+
 /// Found and expected.
 type LineError = (String, &'static str);
 
@@ -154,6 +157,7 @@ fn parse_line(line: &[u8]) -> Result<Option<(&str, PasswordHash)>, LineError> {
         None | Some("") => Err((format!("no password for user `{user}`"), EXPECTED_HASH)),
         Some(hash) => match PasswordHash::parse(hash) {
             Ok(hash) => Ok(Some((user, hash))),
+            Err(error @ HashError::PlainText) => Err((format!("{error} for user `{user}`"), EXPECTED_HASHED)),
             Err(error) => Err((format!("{error} for user `{user}`"), EXPECTED_HASH)),
         },
     }

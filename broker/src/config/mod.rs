@@ -151,9 +151,9 @@ pub enum LogLevel {
     /// Connections and refusals.
     #[default]
     Info,
-    /// Every packet but not its payload.
+    /// Every packet but acknowledgements and pings, without its payload.
     Debug,
-    /// Everything.
+    /// Every packet, without its payload.
     Trace,
 }
 

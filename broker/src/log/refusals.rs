@@ -15,7 +15,7 @@ use std::{
 use foldhash::{HashMap, quality::RandomState};
 use parking_lot::Mutex;
 
-use super::{OneLine, user_name};
+use super::{Excerpt, client_name, one_line, user_name};
 use crate::{
     audit::{Audit, Event, Reason},
     auth::{AddressKey, Identity},
@@ -49,6 +49,11 @@ pub(crate) enum Refused {
     Will,
     /// The connection, because it broke the protocol.
     Connection,
+}
+
+impl Refused {
+    const ALL: [Self; 7] =
+        [Self::Publish, Self::Subscribe, Self::Retain, Self::Queue, Self::Pace, Self::Will, Self::Connection];
 }
 
 /// What was refused, as far as refusals are summed up.
@@ -92,11 +97,12 @@ struct Who {
 #[derive(Debug)]
 struct Entry {
     who: Who,
+    began: Instant,
     ends: Instant,
     window: Duration,
     more: u64,
-    /// One of them.
-    example: String,
+    /// The last of them.
+    last: String,
 }
 
 /// So many were not told.
@@ -104,9 +110,10 @@ struct Entry {
 struct Sum {
     who: Who,
     what: What,
-    window: Duration,
+    /// How long it took.
+    elapsed: Duration,
     more: u64,
-    example: String,
+    last: String,
 }
 
 /// See the module.
@@ -136,8 +143,19 @@ impl Refusals {
         if !self.is_told(What::Wish(what), Some(client), user, Some(address), reason) {
             return;
         }
-        self.audit.record(Event::Refused { client, user, address, reason: Reason(reason) });
-        tracing::warn!(client, user = user_name(user), %address, "refused: {}", OneLine(reason));
+        self.audit.record(Event::Refused {
+            client: Excerpt(client),
+            user: user.map(Excerpt),
+            address,
+            reason: Reason(reason),
+        });
+        tracing::warn!(
+            client = &*client_name(client),
+            user = &*user_name(user),
+            %address,
+            "refused: {}",
+            one_line(reason)
+        );
     }
 
     /// A client was not let in. `client` and `user` are what it claims to be; unknown if it did not get as far.
@@ -152,22 +170,27 @@ impl Refusals {
         if !self.is_told(What::Admission(counted), client, user, Some(address), reason) {
             return;
         }
-        self.audit.record(Event::LoginRefused { client, user, address, reason: Reason(reason) });
+        self.audit.record(Event::LoginRefused {
+            client: client.map(Excerpt),
+            user: user.map(Excerpt),
+            address,
+            reason: Reason(reason),
+        });
         tracing::warn!(
-            client = client.unwrap_or("-"),
-            user = user_name(user),
+            client = &*client_name(client.unwrap_or("-")),
+            user = &*user_name(user),
             %address,
             "connection refused: {}",
-            OneLine(reason)
+            one_line(reason)
         );
     }
 
     /// Somebody asked the admin server without the right to.
     pub(crate) fn admin(&self, method: &str, path: &str, status: u16) {
-        let reason = format_args!("{method} {path}: {status}");
+        let reason = format_args!("{method} {}: {status}", Excerpt(path));
         if self.is_told(What::Admin, None, None, None, reason) {
-            self.audit.record(Event::Admin { method, path, status });
-            tracing::warn!("admin: a request was refused: {}", OneLine(reason));
+            self.audit.record(Event::Admin { method, path: Excerpt(path), status });
+            tracing::warn!("admin: a request was refused: {}", one_line(reason));
         }
     }
 
@@ -177,19 +200,27 @@ impl Refusals {
         due.iter().for_each(|sum| self.tell(sum));
     }
 
-    /// The same of all, at the end.
-    pub(crate) fn sum_up_all(&self) {
-        let entries = std::mem::take(&mut self.sums.lock().entries);
-        for (key, entry) in entries.into_iter().filter(|(_, entry)| entry.more > 0) {
-            let Entry { who, window, more, example, .. } = entry;
-            self.tell(&Sum { who, what: key.what(), window, more, example });
+    /// A client has gone: what was counted of its refusals is told soon.
+    pub(crate) fn client_left(&self, identity: &Identity) {
+        let mut sums = self.sums.lock();
+        if sums.entries.is_empty() {
+            return;
         }
+        let address = AddressKey::from(identity.address.ip());
+        let name = self.hasher.hash_one((identity.client_id.as_str(), identity.user.as_deref()));
+        sums.hasten(&Refused::ALL.map(|what| Key::Client(address, name, What::Wish(what))), clock::now());
+    }
+
+    /// As [`Self::sum_up`], of all, at the end.
+    pub(crate) fn sum_up_all(&self) {
+        let rest = self.sums.lock().rest(clock::now());
+        rest.iter().for_each(|sum| self.tell(sum));
     }
 
     fn tell(&self, sum: &Sum) {
         let Who { client, user, address } = &sum.who;
         let (client, user) = (client.as_deref(), user.as_deref());
-        let seconds = sum.window.as_secs();
+        let seconds = sum.seconds();
         self.audit.record(Event::MoreRefused {
             what: sum.what.name(),
             client,
@@ -197,22 +228,20 @@ impl Refusals {
             address: *address,
             count: sum.more,
             seconds,
-            example: &sum.example,
+            last: &sum.last,
         });
-        let (count, example) = (Grouped(sum.more), &sum.example);
-        let text = format_args!(
-            "{}, and {count} more in the last {seconds} s, such as: {example}",
-            sum.what.title()
-        );
+        let (count, last) = (Grouped(sum.more), &sum.last);
+        let text =
+            format_args!("{}, and {count} more in the last {seconds} s, at last: {last}", sum.what.title());
         match address {
             Some(address) => tracing::warn!(
                 client = client.unwrap_or("-"),
-                user = user_name(user),
+                user = user.unwrap_or("-"),
                 %address,
                 "{}",
-                OneLine(text)
+                one_line(text)
             ),
-            None => tracing::warn!("{}", OneLine(text)),
+            None => tracing::warn!("{}", one_line(text)),
         }
     }
 
@@ -247,17 +276,16 @@ impl Sums {
         let key = self.key(what, whom.address, name);
         if let Some(entry) = self.entries.get_mut(&key) {
             entry.more += 1;
-            // Not each time: it costs more than to count.
-            if entry.more.is_power_of_two() {
-                entry.example = cut(&reason.to_string());
-            }
+            entry.last.clear();
+            // It ends early if there is no more room.
+            fmt::write(&mut Beginning(&mut entry.last), reason).ok();
             return false;
         }
         if let Key::Client(address, ..) = key {
             *self.clients.entry(address).or_default() += 1;
         }
         let (ends, window) = (now + WINDOW_FIRST, WINDOW_FIRST);
-        let entry = Entry { who: key.who(whom), ends, window, more: 0, example: String::new() };
+        let entry = Entry { who: key.who(whom), began: now, ends, window, more: 0, last: String::new() };
         self.entries.insert(key, entry);
         true
     }
@@ -289,18 +317,48 @@ impl Sums {
                 forget(clients, key);
                 return false;
             }
-            due.push(Sum {
-                who: entry.who.clone(),
-                what: key.what(),
-                window: entry.window,
-                more: std::mem::take(&mut entry.more),
-                example: std::mem::take(&mut entry.example),
-            });
+            due.push(entry.sum(key.what(), now));
             entry.window = (entry.window * 2).min(WINDOW_MAX);
-            entry.ends = now + entry.window;
+            (entry.began, entry.ends) = (now, now + entry.window);
             true
         });
         due
+    }
+
+    /// Those that were not told.
+    fn rest(&mut self, now: Instant) -> Vec<Sum> {
+        let entries = std::mem::take(&mut self.entries);
+        let open = entries.into_iter().filter(|(_, entry)| entry.more > 0);
+        open.map(|(key, mut entry)| entry.sum(key.what(), now)).collect()
+    }
+
+    /// Lets the windows of these end, but not before the first one would have.
+    fn hasten(&mut self, keys: &[Key], now: Instant) {
+        for key in keys {
+            if let Some(entry) = self.entries.get_mut(key) {
+                entry.ends = entry.ends.min(now.max(entry.began + WINDOW_FIRST));
+            }
+        }
+    }
+}
+
+impl Entry {
+    /// What was counted, which begins anew.
+    fn sum(&mut self, what: What, now: Instant) -> Sum {
+        Sum {
+            who: self.who.clone(),
+            what,
+            elapsed: now.saturating_duration_since(self.began),
+            more: std::mem::take(&mut self.more),
+            last: std::mem::take(&mut self.last),
+        }
+    }
+}
+
+impl Sum {
+    /// How long it took, at least one.
+    fn seconds(&self) -> u64 {
+        ((self.elapsed + Duration::from_millis(500)).as_secs()).max(1)
     }
 }
 
@@ -315,6 +373,11 @@ fn forget(clients: &mut HashMap<AddressKey, u32>, key: &Key) {
     }
 }
 
+/// What is kept of a name.
+fn kept(name: &str) -> String {
+    Excerpt(name).to_string()
+}
+
 impl Key {
     fn what(self) -> What {
         match self {
@@ -326,7 +389,7 @@ impl Key {
     fn who(self, one: Whom<'_>) -> Who {
         match self {
             Self::Client(..) => {
-                Who { client: one.client.map(cut), user: one.user.map(cut), address: one.address }
+                Who { client: one.client.map(kept), user: one.user.map(kept), address: one.address }
             }
             Self::Address(..) => Who { address: one.address, ..Who::default() },
             Self::Everybody(_) => Who::default(),
@@ -360,12 +423,19 @@ impl What {
     }
 }
 
-/// The longest text that is kept of a name or a reason, in bytes.
+/// The longest sentence that is kept of a refusal, in bytes.
 const TEXT_BYTES_MAX: usize = 256;
 
-/// The beginning of a text that a stranger chose.
-fn cut(text: &str) -> String {
-    text.get(..text.floor_char_boundary(TEXT_BYTES_MAX)).unwrap_or_default().to_owned()
+/// Takes the beginning of a text.
+struct Beginning<'a>(&'a mut String);
+
+impl fmt::Write for Beginning<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let end = text.floor_char_boundary(TEXT_BYTES_MAX.saturating_sub(self.0.len()));
+        self.0.push_str(text.get(..end).unwrap_or_default());
+        // Nothing shorter behind it is taken either.
+        if end < text.len() { Err(fmt::Error) } else { Ok(()) }
+    }
 }
 
 /// A number with its thousands apart.
@@ -385,96 +455,4 @@ impl fmt::Display for Grouped {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const WRITE: What = What::Wish(Refused::Publish);
-    const LOGIN: What = What::Admission(RefusalReason::NotAuthorized);
-
-    /// As [`Refusals::is_told`], with a number for the name.
-    fn told(sums: &mut Sums, what: What, last: u8, client: &str, now: Instant) -> bool {
-        let address = Some(SocketAddr::from(([192, 0, 2, last], 7)));
-        let whom = Whom { client: Some(client), user: None, address };
-        let name = client.bytes().fold(1, |name: u64, byte| name.wrapping_mul(257) + u64::from(byte));
-        sums.note(what, whom, name, format_args!("no {client}"), now)
-    }
-
-    #[test]
-    fn the_first_is_told_and_the_others_are_summed_up() {
-        let (mut sums, start) = (Sums::default(), clock::now());
-        assert!(told(&mut sums, WRITE, 1, "a", start));
-        assert!((0..4211).all(|_| !told(&mut sums, WRITE, 1, "a", start)));
-        assert!(told(&mut sums, LOGIN, 1, "a", start), "another reason");
-        assert!(told(&mut sums, WRITE, 1, "b", start), "another client");
-        assert!(told(&mut sums, WRITE, 2, "a", start), "another address");
-        assert!(sums.due(start + WINDOW_FIRST / 2).is_empty());
-        let due = sums.due(start + WINDOW_FIRST);
-        let [sum] = due.as_slice() else { panic!("{due:?}") };
-        assert_eq!((sum.more, sum.what, sum.example.as_str()), (4211, WRITE, "no a"));
-        assert_eq!((sum.who.client.as_deref(), sum.window), (Some("a"), WINDOW_FIRST));
-        // The others were not refused again, and so are told at once the next time.
-        assert!(told(&mut sums, WRITE, 1, "b", start + WINDOW_FIRST));
-        assert!(!told(&mut sums, WRITE, 1, "a", start + WINDOW_FIRST));
-    }
-
-    #[test]
-    fn what_goes_on_is_told_less_and_less_often() {
-        let (mut sums, mut now) = (Sums::default(), clock::now());
-        let start = now;
-        let mut told_after = vec![];
-        told(&mut sums, WRITE, 1, "a", now);
-        for _ in 0..3600 {
-            now += Duration::from_secs(1);
-            told(&mut sums, WRITE, 1, "a", now);
-            let due = sums.due(now);
-            told_after.extend(due.iter().map(|sum| ((now - start).as_secs(), sum.more)));
-        }
-        let expected = [(10, 10), (30, 20), (70, 40), (150, 80), (310, 160), (630, 320), (1230, 600)];
-        assert_eq!(told_after[..7], expected);
-        assert_eq!(told_after.len(), 7 + 3);
-        // Once it has stopped, it is news again.
-        now += 2 * WINDOW_MAX;
-        assert_eq!(sums.due(now).len(), 1);
-        assert_eq!(sums.due(now + WINDOW_MAX).len(), 0);
-        assert!(told(&mut sums, WRITE, 1, "a", now + WINDOW_MAX));
-    }
-
-    #[test]
-    fn ever_new_names_are_told_a_few_times() {
-        let (mut sums, now) = (Sums::default(), clock::now());
-        let lines = (0..1000).filter(|n| told(&mut sums, LOGIN, 1, &n.to_string(), now)).count();
-        // And one for all others.
-        assert_eq!(lines, CLIENTS_PER_ADDRESS_MAX as usize + 1);
-        let due = sums.due(now + WINDOW_FIRST);
-        let [sum] = due.as_slice() else { panic!("{due:?}") };
-        assert_eq!(sum.more, 1000 - lines as u64);
-        assert!(sum.who.client.is_none() && sum.who.address.is_some());
-        assert!(sums.clients.is_empty(), "they have not come again");
-    }
-
-    #[test]
-    fn memory_is_bounded_however_many_addresses_there_are() {
-        let (mut sums, now) = (Sums::default(), clock::now());
-        let mut lines = 0;
-        for last in 0..=255 {
-            for client in 0..20 {
-                lines += usize::from(told(&mut sums, LOGIN, last, &client.to_string(), now));
-            }
-        }
-        assert_eq!((lines, sums.entries.len()), (ENTRIES_MAX + 1, ENTRIES_MAX + 1));
-        let due = sums.due(now + WINDOW_FIRST);
-        let everybody = due.iter().find(|sum| sum.who.address.is_none()).unwrap();
-        assert!(everybody.more > 4000, "{everybody:?}");
-        let more = due.iter().map(|sum| sum.more).sum::<u64>();
-        assert_eq!(more + lines as u64, 256 * 20);
-    }
-
-    #[test]
-    fn what_strangers_chose_is_cut_and_numbers_are_readable() {
-        assert_eq!(cut(&"\u{fc}".repeat(200)).len(), TEXT_BYTES_MAX);
-        assert_eq!(cut(&format!("a{}", "\u{fc}".repeat(200))).len(), TEXT_BYTES_MAX - 1);
-        for (number, text) in [(1, "1"), (999, "999"), (4211, "4,211"), (1_234_567, "1,234,567")] {
-            assert_eq!(Grouped(number).to_string(), text);
-        }
-    }
-}
+mod tests;

@@ -26,6 +26,7 @@ use crate::{
     clock,
     config::ClientIds,
     hub::Hub,
+    log::Excerpt,
     metrics::RefusalReason,
     sessions::{Parked, Seat},
     settings::Settings,
@@ -84,7 +85,7 @@ pub(super) async fn admit(
     if !listener.client_id_rule.admits(user.as_deref(), negotiated.client_id.as_str()) {
         let detail = format!(
             "the client identifier `{}` does not belong to the user (client_id_must_be)",
-            negotiated.client_id.as_str()
+            Excerpt(negotiated.client_id.as_str())
         );
         return Err(answered(ReasonCode::ClientIdentifierNotValid, RefusalReason::ClientId, detail));
     }

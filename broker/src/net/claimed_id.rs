@@ -2,7 +2,7 @@
 
 use gaugeline_protocol::{ClientId, ReasonCode, packet::Connect};
 
-use crate::config::ClientIds;
+use crate::{config::ClientIds, log::Excerpt};
 
 /// Why a client's identifier is not taken.
 #[derive(Debug, PartialEq, Eq)]
@@ -38,7 +38,8 @@ pub(super) fn check_prefix(rules: &ClientIds, client_id: &ClientId) -> Result<()
     if rules.prefixes.is_empty() || rules.prefixes.iter().any(begins) {
         return Ok(());
     }
-    let detail = format!("the client identifier `{}` has none of client_id_prefixes", client_id.as_str());
+    let detail =
+        format!("the client identifier `{}` has none of client_id_prefixes", Excerpt(client_id.as_str()));
     Err(Unclaimable { reason: ReasonCode::NotAuthorized, detail })
 }
 

@@ -36,6 +36,7 @@ use crate::{
     auth::Identity,
     clock,
     hub::Hub,
+    log::packets,
     metrics::Tally,
     router::{Contents, Delivery, Mailbox, MatchCache, RetainedWalk, Stamp},
     sessions::Seat,
@@ -171,6 +172,8 @@ impl Connection {
         let now = clock::now();
         self.settings.follow(&self.hub.settings);
         self.follow_rights(now);
+        // How much of the output was logged, if packets are: at first not even CONNACK.
+        let mut logged = if self.occupied { self.out.len() } else { 0 };
         if !self.occupied {
             self.seat.occupy(cx.waker());
             if self.seat.verdict().is_none() && self.hub.store.wait(self.subscribed_at, cx.waker()) {
@@ -185,7 +188,7 @@ impl Connection {
             if let Some(reason) = self.seat.verdict() {
                 return Err(Ending::Vacated(reason));
             }
-            if let Turn::Idle = self.turn(cx, scratch, now)? {
+            if let Turn::Idle = self.turn(cx, scratch, now, &mut logged)? {
                 self.keep_pace(now);
                 return self.wait_for_time(cx, now);
             }
@@ -195,7 +198,13 @@ impl Connection {
         Ok(())
     }
 
-    fn turn(&mut self, cx: &mut Context<'_>, scratch: &mut Scratch, now: Instant) -> Result<Turn, Ending> {
+    fn turn(
+        &mut self,
+        cx: &mut Context<'_>,
+        scratch: &mut Scratch,
+        now: Instant,
+        logged: &mut usize,
+    ) -> Result<Turn, Ending> {
         let listens = self.may_read(cx, now);
         let read = if listens { self.read(cx, scratch, now)? } else { Turn::Idle };
         scratch.fanout.wake();
@@ -203,7 +212,12 @@ impl Connection {
         self.fill_output(scratch, now);
         // What was met there may wait for storage too: the task must be woken for it.
         self.release_acknowledgements(cx);
+        if packets::is_shown() {
+            let fresh = self.out.get(*logged..).unwrap_or_default();
+            packets::sent(&self.identity, self.session.version(), fresh);
+        }
         let written = self.write(cx).map_err(Ending::Lost)?;
+        *logged = self.out.len();
         if written.is_pending() {
             // The socket takes no more; it wakes the task when it does.
             return Ok(Turn::Idle);

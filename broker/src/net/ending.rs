@@ -48,6 +48,7 @@ impl Connection {
             _ => true,
         };
         self.return_session(wants_will, now);
+        self.hub.refusals.client_left(&self.identity);
         let Self { stream, entrance, .. } = self;
         Box::pin(async move {
             // Whatever goes wrong now, the connection is over.
@@ -69,6 +70,7 @@ impl Connection {
             }
             Ending::Lost(error) => gone(format_args!("connection lost: {error}")),
             Ending::Violated(violation) => {
+                log::packets::violated(&self.identity, violation);
                 self.hub.refusals.refused(
                     Refused::Connection,
                     &self.identity,

@@ -45,6 +45,9 @@ const REFUSAL_TIME_MAX: Duration = Duration::from_secs(1);
 /// The first byte of CONNECT [MQTT-2.1.3-1].
 const CONNECT: u8 = 0x10;
 
+/// The first byte of what a TLS client says first [RFC 8446, section 5.1].
+const TLS_HANDSHAKE: u8 = 0x16;
+
 /// A connection that was not let in: what the log, the metrics and the client are told.
 pub(super) struct Refused {
     pub(super) detail: String,
@@ -113,6 +116,7 @@ async fn let_in(
         }
         Err(_) => return turn_away(&hub, address, &too_slow(limit)),
     };
+    log::packets::opened(address, stream.carrier());
     let reading = read_connect(&settings, &mut stream, &mut received, waiting);
     let mut connect = match tokio::time::timeout_at(deadline, reading).await {
         Ok(Ok(connect)) => connect,
@@ -122,6 +126,7 @@ async fn let_in(
         }
         Err(_) => return turn_away(&hub, address, &too_slow(limit)),
     };
+    log::packets::connect(&connect, address);
     let client = Applicant {
         certificate,
         address,
@@ -251,10 +256,12 @@ async fn read_connect(
     };
     loop {
         if received.first().is_some_and(|first| *first != CONNECT) {
-            let hint = if received.starts_with(b"GET ") {
-                " (the client speaks HTTP; a browser needs a listener with `protocol = \"websocket\"`)"
-            } else {
-                ""
+            let hint = match received.first() {
+                Some(b'G') if received.starts_with(b"GET ") => {
+                    " (the client speaks HTTP; a browser needs a listener with `protocol = \"websocket\"`)"
+                }
+                Some(&TLS_HANDSHAKE) => " (the client speaks TLS on a port without it)",
+                _ => "",
             };
             let detail = format!("the first packet is not CONNECT [MQTT-3.1.0-1]{hint}");
             return Err(Refused::silently(RefusalReason::MalformedConnect, detail));
@@ -331,7 +338,10 @@ fn enter(
         connack.properties.authentication_data = Some(last_word);
     }
     if let Err(error) = connack.encode(session.version(), &mut out) {
-        tracing::error!(client = identity.client_id.as_str(), "no CONNACK was sent: {error}");
+        tracing::error!(
+            client = &*log::client_name(identity.client_id.as_str()),
+            "no CONNACK was sent: {error}"
+        );
     }
     mailbox.set_wire(wire);
     let asks = |(name, _): &(String, String)| name == RECEIVE_STAMP;

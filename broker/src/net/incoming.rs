@@ -16,7 +16,7 @@ use gaugeline_protocol::{
 use super::connection::{Connection, Ending};
 use crate::{
     hub::to_retain,
-    log::Refused,
+    log::{self, Excerpt, Refused, packets},
     metrics::DropReason,
     router::{CachedTopic, Delivery, Fanout, RetainedWalk, Run},
     storage::{KeptSubscription, Record, Ticket},
@@ -66,9 +66,13 @@ impl Connection {
         run: &mut Option<Run<'b>>,
     ) -> Result<usize, Ending> {
         let mut used = 0;
+        let is_logged = packets::is_shown();
         while let Some(frame) = codec::frame(bytes.get(used..).unwrap_or_default(), self.packet_bytes_max)? {
             used += frame.len;
             let packet = packet::decode(self.session.version(), &frame, &self.settings.packets)?;
+            if is_logged {
+                packets::received(&self.identity, &packet);
+            }
             if let packet::Packet::Auth(auth) = &packet
                 && self.has_method()
             {
@@ -170,7 +174,7 @@ impl Connection {
         self.hub.metrics.publishes_denied.inc();
         let client = self.identity.client_id.as_str();
         self.hub.metrics.count_drops(DropReason::AclWrite, Some(client), Some(&topic.topic), 1);
-        let reason = format_args!("publish: it may not write {}", topic.topic);
+        let reason = format_args!("publish: it may not write {}", Excerpt(&topic.topic));
         self.hub.refusals.refused(Refused::Publish, &self.identity, reason);
         self.acknowledge(publish, ReasonCode::NotAuthorized, 0);
     }
@@ -204,7 +208,7 @@ impl Connection {
                 &self.identity,
                 format_args!(
                     "retained message on {}: the limit of retained messages is reached",
-                    topic.topic
+                    Excerpt(&topic.topic)
                 ),
             );
         }
@@ -295,7 +299,10 @@ impl Connection {
             self.hub.refusals.refused(
                 Refused::Queue,
                 &self.identity,
-                format_args!("publish on {}: the queue of a session that gets it is full", run.topic.topic),
+                format_args!(
+                    "publish on {}: the queue of a session that gets it is full",
+                    Excerpt(&run.topic.topic)
+                ),
             );
             self.refused_until = Some(run.received_at + REFUSAL_PAUSE);
         }
@@ -313,7 +320,12 @@ impl Connection {
         let reasons = subscribe
             .filters
             .into_iter()
-            .map(|wanted| self.subscribe_one(wanted, subscribe.id, &mut walks))
+            .map(|wanted| {
+                let (filter, qos) = (wanted.filter.clone(), wanted.qos);
+                let answer = self.subscribe_one(wanted, subscribe.id, &mut walks);
+                packets::subscribed(&self.identity, &filter, qos, answer);
+                answer
+            })
             .collect();
         let answer = SubAck::new(subscribe.packet_id, reasons);
         let ticket = std::mem::take(&mut self.subscribed_at);
@@ -335,7 +347,7 @@ impl Connection {
             self.hub.refusals.refused(
                 Refused::Subscribe,
                 &self.identity,
-                format_args!("subscribe: it may read nothing that matches {filter}"),
+                format_args!("subscribe: it may read nothing that matches {}", Excerpt(filter.as_str())),
             );
             return ReasonCode::NotAuthorized;
         }
@@ -344,7 +356,10 @@ impl Connection {
             self.hub.refusals.refused(
                 Refused::Subscribe,
                 &self.identity,
-                format_args!("subscribe to {filter}: the limit of subscriptions_per_session is reached"),
+                format_args!(
+                    "subscribe to {}: the limit of subscriptions_per_session is reached",
+                    Excerpt(filter.as_str())
+                ),
             );
             return ReasonCode::QuotaExceeded;
         }
@@ -388,25 +403,29 @@ impl Connection {
             .filters
             .iter()
             .map(|filter| {
-                let Some(filter) = &self.mounted(filter.clone()) else {
-                    return ReasonCode::NoSubscriptionExisted;
-                };
-                self.walks.retain(|walk| walk.filter() != filter);
-                if self.session.subscriptions_mut().remove(filter).is_none() {
-                    return ReasonCode::NoSubscriptionExisted;
-                }
-                self.hub.metrics.subscriptions.dec();
-                self.hub.router.unsubscribe(self.mailbox.id(), filter);
-                if self.mailbox.is_persistent() {
-                    let (session, filter) = (self.mailbox.id(), filter.clone());
-                    self.subscribed_at = self.hub.store.append(Record::Unsubscribed { session, filter });
-                }
-                ReasonCode::Success
+                let answer = self.unsubscribe_one(filter);
+                packets::unsubscribed(&self.identity, filter, answer);
+                answer
             })
             .collect();
         let answer = UnsubAck::new(unsubscribe.packet_id, reasons);
         let ticket = std::mem::take(&mut self.subscribed_at);
         self.send_answer(ticket, |version, out| answer.encode(version, out));
+    }
+
+    fn unsubscribe_one(&mut self, filter: &TopicFilter) -> ReasonCode {
+        let Some(filter) = self.mounted(filter.clone()) else { return ReasonCode::NoSubscriptionExisted };
+        self.walks.retain(|walk| *walk.filter() != filter);
+        if self.session.subscriptions_mut().remove(&filter).is_none() {
+            return ReasonCode::NoSubscriptionExisted;
+        }
+        self.hub.metrics.subscriptions.dec();
+        self.hub.router.unsubscribe(self.mailbox.id(), &filter);
+        if self.mailbox.is_persistent() {
+            let session = self.mailbox.id();
+            self.subscribed_at = self.hub.store.append(Record::Unsubscribed { session, filter });
+        }
+        ReasonCode::Success
     }
 
     /// The filter behind the listener's mount point; `None` if it is too long then.
@@ -427,7 +446,10 @@ impl Connection {
         match encode(self.session.version(), &mut packet) {
             Ok(()) => self.answer(Answer::Packet(packet.freeze()), ticket),
             Err(error) => {
-                tracing::error!(client = self.identity.client_id.as_str(), "an answer was not sent: {error}")
+                tracing::error!(
+                    client = &*log::client_name(self.identity.client_id.as_str()),
+                    "an answer was not sent: {error}"
+                )
             }
         }
     }

@@ -70,7 +70,10 @@ impl Connection {
 
     fn send_auth(&mut self, reason: ReasonCode, data: Bytes) {
         if let Err(error) = auth(reason, data).encode(self.session.version(), &mut self.out) {
-            tracing::error!(client = self.identity.client_id.as_str(), "no AUTH was sent: {error}");
+            tracing::error!(
+                client = &*crate::log::client_name(self.identity.client_id.as_str()),
+                "no AUTH was sent: {error}"
+            );
         }
     }
 }

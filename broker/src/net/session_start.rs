@@ -11,6 +11,7 @@ use crate::{
     auth::Identity,
     clock,
     hub::Hub,
+    log::packets,
     metrics::RefusalReason,
     router::{Delivery, Mailbox, RetainedWalk},
     sessions::{Claim, Parked, Seat},
@@ -34,10 +35,13 @@ pub(super) async fn take_place(
             RefusalReason::ClientId,
             "the client identifier is that of another user's session".to_owned(),
         )),
-        Claim::Occupied(session) => session.await.map_err(|_| {
-            let detail = "a newer connection of the same client came in between".to_owned();
-            (ReasonCode::ServerUnavailable, RefusalReason::ConnectionLost, detail)
-        }),
+        Claim::Occupied(session) => {
+            packets::takes_over(identity);
+            session.await.map_err(|_| {
+                let detail = "a newer connection of the same client came in between".to_owned();
+                (ReasonCode::ServerUnavailable, RefusalReason::ConnectionLost, detail)
+            })
+        }
     }
 }
 

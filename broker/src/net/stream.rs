@@ -26,6 +26,15 @@ pub(crate) enum Stream {
 }
 
 impl Stream {
+    /// What carries MQTT, for the log.
+    pub(super) fn carrier(&self) -> &'static str {
+        match self {
+            Self::Plain(_) => "TCP",
+            Self::Tls(_) => "TLS",
+            Self::WebSocket(_) => "WebSocket",
+        }
+    }
+
     /// Reads what is there, up to the length of `buffer`; 0 is the end of the stream.
     pub(super) fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
         let mut read = ReadBuf::new(buffer);

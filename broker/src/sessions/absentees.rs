@@ -51,8 +51,8 @@ fn warn(client_id: &ClientId, percent: u8, oldest: Option<Stamp>, now_nanosecond
     let seconds =
         oldest.map_or(0, |stamp| now_nanoseconds.saturating_sub(stamp.nanoseconds()) / 1_000_000_000);
     tracing::warn!(
-        client = client_id.as_str(),
-        user = crate::log::user_name(user),
+        client = &*crate::log::client_name(client_id.as_str()),
+        user = &*crate::log::user_name(user),
         "is not connected, and its queue is {percent} % full; the oldest message waits for {seconds} s. Once it is \
          full, messages for it are refused or dropped: connect it, raise queue_messages or queue_bytes, or end its \
          session for good with `gaugeline forget` and this client's name"

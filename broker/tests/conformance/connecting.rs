@@ -10,7 +10,9 @@ use gaugeline_protocol::{
     },
 };
 
-use crate::support::{Client, Encode, Server, Setup, clean, filter, in_time, kept, message, until, will};
+use crate::support::{
+    Client, Encode, Log, Server, Setup, clean, filter, in_time, kept, message, until, will,
+};
 
 scenarios! {
     every {
@@ -54,15 +56,24 @@ async fn a_second_connect_ends_the_connection(version: Version) {
 
 /// [MQTT-3.1.0-1]
 async fn the_first_packet_must_be_connect(version: Version) {
+    let log = Log::capture();
     let server = Server::start().await;
-    for bytes in
-        [&[0xC0, 0][..], &[0x30, 4, 0, 1, b't', b'x'], &[0xE0, 0], &[0x00], b"GET / HTTP/1.1\r\n\r\n"]
-    {
+    for bytes in [
+        &[0xC0, 0][..],
+        &[0x30, 4, 0, 1, b't', b'x'],
+        &[0xE0, 0],
+        &[0x00],
+        b"GET / HTTP/1.1\r\n\r\n",
+        &[0x16, 3, 1, 2, 0, 1],
+    ] {
         let mut client = Client::open(&server, version).await;
         client.send(bytes).await;
         client.expect_end().await;
     }
-    assert_eq!(server.refused(RefusalReason::MalformedConnect), 5);
+    assert_eq!(server.refused(RefusalReason::MalformedConnect), 6);
+    for cause in ["(the client speaks HTTP;", "(the client speaks TLS on a port without it)"] {
+        assert!(log.warnings().iter().any(|line| line.message.contains(cause)), "{cause}");
+    }
 }
 
 /// [MQTT 5.0, section 3.1.4; MQTT 3.1.1, section 3.1.4]: clients need not wait for CONNACK.

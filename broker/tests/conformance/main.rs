@@ -40,6 +40,7 @@ mod identifiers;
 mod keep_alive;
 mod listeners;
 mod lobby;
+mod log_lines;
 mod malformed;
 mod pressure;
 mod properties;

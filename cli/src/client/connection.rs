@@ -35,6 +35,7 @@ pub(crate) struct Connection {
     unflushed: bool,
     limits: Limits,
     session_present: bool,
+    is_plain: bool,
 }
 
 /// What has arrived, copied out of the buffers: this client is for people, not for throughput.
@@ -83,6 +84,7 @@ impl Connection {
             unflushed: false,
             limits: Limits::default(),
             session_present: false,
+            is_plain: target.tls.is_none(),
         };
         connection.client.connect(clock::now()).map_err(Failure::usage)?;
         while !connection.client.is_online() {
@@ -101,7 +103,7 @@ impl Connection {
             let frame = match framed {
                 Ok(Some(frame)) => frame,
                 Ok(None) => return Ok(None),
-                Err(error) => return Err(lost(&self.client.handle_malformed(error))),
+                Err(error) => return Err(self.malformed(error)),
             };
             let length = frame.len;
             if let Some(kind) = frame.packet_type() {
@@ -109,7 +111,7 @@ impl Connection {
             }
             let packet = match packet::decode(self.client.version(), &frame, &self.limits) {
                 Ok(packet) => packet,
-                Err(error) => return Err(lost(&self.client.handle_malformed(error))),
+                Err(error) => return Err(self.malformed(error)),
             };
             let happened = match self.client.handle_packet(clock::now(), packet) {
                 Ok(None) => None,
@@ -128,6 +130,17 @@ impl Connection {
         }
     }
 
+    /// What came is no packet.
+    fn malformed(&mut self, error: codec::DecodeError) -> Failure {
+        let error = self.client.handle_malformed(error);
+        if self.is_plain && error.is_tls() {
+            return Failure::failed(
+                "the server speaks TLS on this port: add --cafile FILE (`pki/ca.crt` of the broker)",
+            );
+        }
+        lost(&error)
+    }
+
     /// Sends what is to be sent and returns as soon as something was sent or received, or a timer fired. May be
     /// dropped while it waits.
     pub(crate) async fn wait(&mut self) -> Result<(), Failure> {
@@ -143,12 +156,12 @@ impl Connection {
         let must_write = !self.output.is_empty() || self.unflushed;
         tokio::select! {
             written = write(&mut self.writer, &mut self.output, &mut self.unflushed), if must_write => {
-                written.map_err(|error| Failure::failed(format!("connection lost: {error}")))
+                written.map_err(|error| broken_off(&error))
             }
             read = self.reader.read_buf(&mut self.input) => match read {
                 Ok(0) => Err(Failure::failed("the broker ended the connection")),
                 Ok(_) => Ok(()),
-                Err(error) => Err(Failure::failed(format!("connection lost: {error}"))),
+                Err(error) => Err(broken_off(&error)),
             },
             () = timer => self.client.handle_timeout(clock::now()).map_err(|error| lost(&error)),
         }
@@ -223,6 +236,14 @@ fn own(event: Event<'_>) -> Result<Option<Happened>, Failure> {
         Event::Subscribed(ack) => Some(Happened::Subscribed(ack)),
         Event::Refused { reason, properties } => {
             let said = said(properties.reason_string.as_deref());
+            // Brokers do not tell strangers which it is.
+            let reason = match reason {
+                ReasonCode::NotAuthorized | ReasonCode::BadUserNameOrPassword => format!(
+                    "wrong user or password, or not allowed; the broker's log says which (0x{:02X})",
+                    reason.byte()
+                ),
+                reason => reason.to_string(),
+            };
             return Err(Failure::refused(format!("the broker refused the login: {reason}{said}")));
         }
         Event::Disconnected(disconnect) => {
@@ -241,6 +262,16 @@ fn own(event: Event<'_>) -> Result<Option<Happened>, Failure> {
 /// The broker's own words, if it has any.
 fn said(words: Option<&str>) -> String {
     words.map(|words| format!(" ({words})")).unwrap_or_default()
+}
+
+/// The connection ended below MQTT. TLS has many words for an end without a farewell.
+fn broken_off(error: &std::io::Error) -> Failure {
+    match error.kind() {
+        std::io::ErrorKind::UnexpectedEof => {
+            Failure::failed("connection lost: the broker ended it without saying goodbye")
+        }
+        _ => Failure::failed(format!("connection lost: {error}")),
+    }
 }
 
 /// The connection ended against the rules.

@@ -152,10 +152,11 @@ async fn why_a_connection_fails_is_told() {
     let ca = |directory: &Path| format!("--cafile {}", directory.join(init::CA_CERTIFICATE).display());
     let (own, strange) = (ca(house.path()), ca(stranger.path()));
     for (options, status, part) in [
-        (format!("{own} -u sensor -P wrong"), 4, "refused the login: 0x"),
-        (format!("{own} -u sensor -P wrong -V 3.1.1"), 4, "refused the login: 0x87"),
-        (format!("{own} -u nobody -P wrong"), 4, "refused the login: 0x"),
-        (own.clone(), 4, "refused the login: 0x"),
+        (format!("{own} -u sensor -P wrong"), 4, "refused the login: wrong user or password, or not allowed"),
+        (format!("{own} -u sensor -P wrong -V 3.1.1"), 4, "the broker's log says which (0x87)"),
+        (format!("{own} -u nobody -P wrong"), 4, "refused the login: wrong user or password"),
+        (own.clone(), 4, "refused the login: wrong user or password"),
+        (String::new(), 1, "the server speaks TLS on this port: add --cafile FILE"),
         (format!("{strange} -u sensor -P x"), 1, "no authority that you trust"),
         (format!("{own} -h 127.0.0.2"), 1, "is for another host name"),
         // The issuer is checked all the same.
@@ -165,6 +166,11 @@ async fn why_a_connection_fails_is_told() {
         assert_eq!(found, status, "{options}: {text}");
         assert!(text.contains(part), "{options}: {text}");
     }
+    let plain = house.broker.bound().iter().find(|bound| !bound.tls).unwrap().address.port();
+    let mut target = house.target(&own);
+    target.port = plain;
+    let text = Connection::open(&target).await.map(drop).unwrap_err().to_string();
+    assert!(text.contains("does it speak TLS on this port?"), "{text}");
     let other_name = format!("{} -h 127.0.0.2 --insecure", house.login(init::SENSOR));
     Connection::open(&house.target(&other_name)).await.unwrap().close().await.unwrap();
     house.stop().await;

@@ -74,7 +74,9 @@ fn explain_tls(error: &io::Error) -> String {
             "the port does not speak TLS; without TLS it is usually 1883"
         }
         Some(rustls::Error::AlertReceived(_)) => "the broker refuses; does it ask for a client certificate?",
-        None if error.kind() == io::ErrorKind::UnexpectedEof => "the broker ended the connection",
+        None if error.kind() == io::ErrorKind::UnexpectedEof => {
+            "the broker ended the connection: does it speak TLS on this port?"
+        }
         _ => return error.to_string(),
     };
     format!("{hint} ({error})")

@@ -1,12 +1,13 @@
 //! Which broker is asked, and how it is told that the operator asks: both stand in its configuration.
 
 use std::{
+    io,
     net::SocketAddr,
     path::{Path, PathBuf},
     time::Duration,
 };
 
-use gaugeline_broker::config::ADMIN_DEFAULT;
+use gaugeline_broker::config::{ADMIN_DEFAULT, Format};
 use serde::Deserialize;
 
 use super::{Answer, ask};
@@ -86,8 +87,13 @@ impl Target {
     pub(super) fn call(&self, method: &str, path: &str, time_max: Duration) -> Result<Answer, Failure> {
         let address = self.address;
         let header = format!("Authorization: Bearer {}\r\n", self.token);
-        let bytes = ask(address, method, path, &header, time_max)
-            .map_err(|error| Failure::failed(format!("no answer from http://{address}{path}: {error}")))?;
+        let bytes = ask(address, method, path, &header, time_max).map_err(|error| {
+            let next = match error.kind() {
+                io::ErrorKind::ConnectionRefused => " (is the broker running? --admin says where to ask)",
+                _ => "",
+            };
+            Failure::failed(format!("no answer from http://{address}{path}: {error}{next}"))
+        })?;
         let odd = || Failure::failed(format!("http://{address}{path}: expected the answer of a broker"));
         Answer::parse(&bytes).ok_or_else(odd)
     }
@@ -112,9 +118,80 @@ fn default_config() -> PathBuf {
 
 fn read(config: &Path) -> Result<Named, Failure> {
     let text = files::read_text(config)?;
+    if Format::detect(config, text.as_bytes()) == Format::Mosquitto {
+        return Err(Failure::configuration(format!(
+            "{}: is a mosquitto.conf, which says nothing about an admin server. Send the broker SIGHUP to reload; to \
+             ask it, start it with `--admin IP:PORT --admin-token-file FILE` and give the same here (`--admin`, \
+             `--token-file`); or make a broker.toml of it with `gaugeline import`",
+            config.display()
+        )));
+    }
     Ok(toml::from_str(&text).unwrap_or_else(|error| {
-        // Half-edited: what `init` has written is the best guess.
-        eprintln!("Warning: {}: {}: asking where `init` would have it", config.display(), error.message());
-        Named { admin: None, admin_token_file: Some(TOKEN_DEFAULT.into()) }
+        // Half-edited: the broker still runs with what stood there before.
+        let line = error.span().and_then(|span| Some(text.get(..span.start)?.matches('\n').count() + 1));
+        let line = line.map_or_else(String::new, |line| format!(":{line}"));
+        let named = Named::of_lines(&text);
+        let admin = named.admin.clone().unwrap_or_else(|| ADMIN_DEFAULT.to_string());
+        eprintln!(
+            "Warning: {}{line}: {}: asking {admin} all the same (--admin and --token-file choose otherwise)",
+            config.display(),
+            error.message().trim_end()
+        );
+        named
     }))
+}
+
+impl Named {
+    /// What can be found in a text with a mistake: the last good line of each key, before the first table.
+    fn of_lines(text: &str) -> Self {
+        let mut found = Self::default();
+        for line in text.lines().take_while(|line| !line.trim_start().starts_with('[')) {
+            let Ok(one) = toml::from_str::<Self>(line) else { continue };
+            found.admin = one.admin.or(found.admin);
+            found.admin_token_file = one.admin_token_file.or(found.admin_token_file);
+        }
+        // Where `init` makes it.
+        found.admin_token_file.get_or_insert_with(|| TOKEN_DEFAULT.into());
+        found
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_with_a_mistake_still_says_where_to_ask() {
+        for (text, admin, token) in [
+            ("admin = \n", None, TOKEN_DEFAULT),
+            ("admin = \"127.0.0.1:1\"\nlog = \n", Some("127.0.0.1:1"), TOKEN_DEFAULT),
+            ("x y\nadmin_token_file = \"t\" # the token\nadmin = \"off\"\nadmin = 5", Some("off"), "t"),
+            ("x y\n[audit]\nadmin = \"127.0.0.1:1\"\n", None, TOKEN_DEFAULT),
+        ] {
+            let found = Named::of_lines(text);
+            assert_eq!(
+                (found.admin.as_deref(), found.admin_token_file),
+                (admin, Some(token.into())),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_mosquitto_conf_is_recognised() {
+        let directory = tempfile::tempdir().unwrap();
+        let config = directory.path().join("mosquitto.conf");
+        std::fs::write(&config, "listener 1883\n").unwrap();
+        let arguments = Arguments { config: Some(config), ..Arguments::default() };
+        let failure = Target::find(&arguments).unwrap_err().to_string();
+        assert!(failure.contains("SIGHUP") && failure.contains("gaugeline import"), "{failure}");
+    }
+
+    #[test]
+    fn a_broker_that_does_not_answer_is_told_with_the_next_step() {
+        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let target = Target { address: free, token: String::new() };
+        let failure = target.call("GET", "/status", Duration::from_secs(60)).unwrap_err().to_string();
+        assert!(failure.contains("is the broker running? --admin"), "{failure}");
+    }
 }

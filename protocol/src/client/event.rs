@@ -121,6 +121,11 @@ pub enum ConnectionError {
 }
 
 impl ConnectionError {
+    /// Whether what came is how a server answers that speaks TLS: an alert or a handshake [RFC 8446, section 5.1].
+    pub fn is_tls(&self) -> bool {
+        matches!(self, Self::Malformed(DecodeError::ReservedFlags(0x15 | 0x16)))
+    }
+
     pub(super) const fn unexpected(packet: PacketType) -> Self {
         Self::Unexpected(packet)
     }

@@ -47,7 +47,11 @@ fn one_bad_record_refuses_the_file() {
         (":\n".into(), "passwd:1: found an empty user name, expected `USER:HASH`"),
         (format!(" :{hash}\n"), "passwd:1: found an empty user name"),
         (format!("a:{hash}\nb:{hash}\n\na:{hash}\n"), "passwd:4: found a second record of user `a`"),
-        ("a:hunter2\n".into(), "passwd:1: found a password that is not hashed for user `a`"),
+        (
+            "a:hunter2\n".into(),
+            "passwd:1: found a password that is not hashed for user `a`, expected a hash such as `$7$ITERATIONS$SALT$HASH`: \
+             `gaugeline passwd -U FILE`",
+        ),
         ("a:$6$x$y\n".into(), "passwd:1: found a salt that is not base64 of 12 or 64 bytes for user `a`"),
         ("a:$argon2id$v=19$m=47104,t=1,p=1$x$y".into(), "passwd:1: found a damaged argon2id hash"),
         (format!("{long}:{hash}"), "passwd:1: found a user name of more than 65535 bytes"),

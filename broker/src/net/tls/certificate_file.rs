@@ -11,7 +11,7 @@ use rustls::{
 use super::{
     config::TlsConfig,
     facts::{self, Facts, date, seconds},
-    pem_file,
+    pem_file, renewal,
 };
 use crate::file_error::FileError;
 
@@ -40,7 +40,7 @@ pub(super) fn load(tls: &TlsConfig, provider: &CryptoProvider) -> Result<Shown, 
         return Err(FileError::whole(
             &tls.key,
             found,
-            "the private key of that certificate (`gaugeline pki renew server` makes both anew)",
+            format_args!("the private key of that certificate{}", renewal::of_both(&tls.certificate)),
         ));
     }
     Ok(Shown { certified: CertifiedKey::new(chain, key), leaf, note })
@@ -64,7 +64,7 @@ pub(super) fn faults(
     if seconds(now) > leaf.not_after {
         fault(
             format!("a certificate that ended at {}", date(leaf.not_after)),
-            "one that is valid now: renew it (`gaugeline pki renew server`)",
+            &format!("one that is valid now: {}", renewal::of_server(path)),
         );
     }
     if !leaf.serves {

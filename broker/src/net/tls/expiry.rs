@@ -6,7 +6,7 @@ use std::{collections::HashMap, fmt, path::PathBuf};
 use foldhash::fast::RandomState;
 use rustls::pki_types::UnixTime;
 
-use super::{facts::date, prepare::Validity};
+use super::{facts::date, prepare::Validity, renewal};
 
 const DAY_SECONDS: i64 = 86_400;
 /// How long before the end something is said: time to order a certificate, to plan, to act.
@@ -58,9 +58,9 @@ impl fmt::Display for Warning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { validity: Validity { file, what, until }, left_seconds } = self;
         let remedy = match *what {
-            "certificate" => "renew it (`gaugeline pki renew server`), or clients will refuse it",
-            "authority" => "clients need certificates of another one by then",
-            _ => "renew it (`gaugeline pki renew crl`), or clients with certificates will be refused",
+            "certificate" => format!("{}, or clients will refuse it", renewal::of_server(file)),
+            "authority" => "clients need certificates of another one by then".to_owned(),
+            _ => format!("{}, or clients with certificates will be refused", renewal::of_list(file)),
         };
         let at = date(*until);
         match left_seconds {
@@ -111,10 +111,8 @@ mod tests {
         let said = said.iter().map(ToString::to_string).collect::<Vec<_>>();
         assert_eq!(
             said,
-            [
-                "pki/file: the certificate ends in 3 days, at 2027-01-15 08:00:00 UTC: renew it (`gaugeline pki renew \
-              server`), or clients will refuse it"
-            ]
+            ["pki/file: the certificate ends in 3 days, at 2027-01-15 08:00:00 UTC: renew it where it \
+              was issued, or clients will refuse it"]
         );
         assert_eq!(watch.look(&validities, before_end(3 * DAY_SECONDS - 11)), []);
     }

@@ -1,11 +1,15 @@
 //! What usually causes a failed handshake, for the log.
 
 /// Words of rustls' errors and of alerts, in lower case and without spaces, and what to do about them.
-const HINTS: [(&[&str], &str); 8] = [
+const HINTS: [(&[&str], &str); 9] = [
     (
         &["unknownca", "badcertificate", "certificateunknown"],
         " (the client does not trust this server's certificate: give it the CA file, and use a name that is in the \
          certificate)",
+    ),
+    (
+        &["signaturealgorithmsextensionrequired", "tls12notoffered"],
+        " (the client offers nothing newer than TLS 1.1, or not the version of TLS that this listener asks for)",
     ),
     (&["corruptmessage", "invalidcontenttype"], " (the client does not speak TLS on this port)"),
     (
@@ -38,7 +42,7 @@ pub(crate) fn hint(error: &str) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use rustls::{AlertDescription, CertificateError, Error};
+    use rustls::{AlertDescription, CertificateError, Error, PeerIncompatible};
 
     use super::*;
 
@@ -49,6 +53,8 @@ mod tests {
             (Error::AlertReceived(AlertDescription::BadCertificate), "does not trust this server's"),
             (Error::NoCertificatesPresented, "shows no certificate"),
             (Error::InvalidMessage(rustls::InvalidMessage::InvalidContentType), "does not speak TLS"),
+            (PeerIncompatible::SignatureAlgorithmsExtensionRequired.into(), "nothing newer than TLS 1.1"),
+            (PeerIncompatible::Tls12NotOfferedOrEnabled.into(), "nothing newer than TLS 1.1"),
             (CertificateError::Revoked.into(), "is on the revocation list"),
             (CertificateError::UnknownRevocationStatus.into(), "crl has no list"),
             (CertificateError::ExpiredRevocationList.into(), "out of date"),

@@ -19,6 +19,7 @@ mod hint;
 mod live;
 mod pem_file;
 mod prepare;
+mod renewal;
 mod revocation;
 
 pub use self::{

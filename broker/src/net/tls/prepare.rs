@@ -22,6 +22,7 @@ use super::{
     config::{ClientCertificate, TlsConfig},
     facts::{date, seconds},
     live::LiveTls,
+    renewal,
     revocation::Revocations,
 };
 use crate::file_error::FileError;
@@ -176,8 +177,10 @@ fn outdated(path: &Path, lists: &Revocations, now: UnixTime) -> Vec<FileError> {
     let ended = lists.next_update().filter(|end| seconds(now) >= *end);
     let fault = |end| {
         let found = format_args!("a revocation list that is out of date since {}", date(end));
-        let expected = "one whose next update is still to come (`gaugeline pki renew crl`): until then client \
-                        certificates of its issuer are refused";
+        let expected = format_args!(
+            "one whose next update is still to come: {}; until then client certificates of its issuer are refused",
+            renewal::of_list(path)
+        );
         FileError::whole(path, found, expected)
     };
     ended.map(fault).into_iter().collect()

@@ -35,6 +35,11 @@ impl Log {
         Self { lines, _guard: guard }
     }
 
+    /// Everything so far.
+    pub(crate) fn lines(&self) -> Vec<Line> {
+        self.lines.lock().clone()
+    }
+
     /// The warnings so far: refusals and faults.
     pub(crate) fn warnings(&self) -> Vec<Line> {
         self.lines.lock().iter().filter(|line| line.level <= Level::WARN).cloned().collect()
@@ -51,7 +56,7 @@ impl Log {
 }
 
 impl Line {
-    fn field(&self, name: &str) -> &str {
+    pub(crate) fn field(&self, name: &str) -> &str {
         self.fields.iter().find(|(known, _)| *known == name).map_or("(missing)", |(_, value)| value)
     }
 }

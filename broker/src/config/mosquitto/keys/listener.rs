@@ -61,7 +61,7 @@ pub(super) const KEYS: &[Key] = &[
     Key::ignore(
         "websockets_log_level",
         Shape::Anything,
-        "`log_type debug` shows WebSocket connections like all others",
+        "`log_type debug` shows when a WebSocket is open, and its packets like all others",
     ),
     Key::ignore(
         "websockets_headers_size",

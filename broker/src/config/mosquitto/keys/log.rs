@@ -21,7 +21,7 @@ pub(super) const KEYS: &[Key] = &[
     Key::set("log_dest", "`topic` and `dlt` are ignored; a file that is moved away is made anew", log_dest),
     Key::set(
         "log_type",
-        "the least important word counts, and all that is more important is logged too",
+        "the least important word counts, and all that is more important is logged too; `debug`, `subscribe`, `unsubscribe`, `internal`, `websockets` and `all` are one level: packets without payloads, but not acknowledgements and pings",
         |reader, entry| {
             let expected = "error, warning, notice, information, debug, subscribe, unsubscribe, internal, websockets, all or none";
             let word = entry.word(expected)?;
