@@ -85,8 +85,9 @@ impl Delivery {
     pub(crate) async fn await_sink(&self) {
         let mut backoff = Backoff::unpredictable(TRANSIENT_BASE, SINK_PROBE_MAX);
         while self.status.is_awaited(Part::Sink) {
-            if self.sink.is_reachable().await {
-                return self.status.reached(Part::Sink);
+            match self.sink.reach().await {
+                Ok(()) => return self.status.reached(Part::Sink),
+                Err(reason) => self.status.not_reached(Part::Sink, &reason),
             }
             tokio::time::sleep(backoff.next(None)).await;
         }
@@ -233,7 +234,7 @@ impl Delivery {
     /// Whether the server takes a line that nothing can be wrong with.
     async fn takes_canary(&self) -> bool {
         let line = format!("{CANARY} value=1i {}\n", clock::unix_nanoseconds());
-        self.sink.is_reachable().await && self.sink.write(line.into()).await == Verdict::Written
+        self.sink.reach().await.is_ok() && self.sink.write(line.into()).await == Verdict::Written
     }
 
     async fn bury_lines(&self, batch: &Batch, dead: &[(usize, Rejection)]) {

@@ -49,6 +49,9 @@ impl Readiness {
     }
 }
 
+/// What is said of a part that was not tried yet.
+const NOT_REACHED: &str = "has not been reached yet";
+
 #[derive(Debug)]
 struct Problem {
     part: Part,
@@ -114,8 +117,23 @@ impl Status {
 
     /// The part was not tried yet, and something is to be heard of it before the bridge is ready.
     pub(crate) fn awaiting(&self, part: Part, now: Instant) {
-        let detail = "has not been reached yet".to_owned();
+        let detail = NOT_REACHED.to_owned();
         self.problems.lock().push(Problem { part, kind: "starting", detail, since: now });
+    }
+
+    /// The part was tried, and there was no answer: told once, unless more is known of it by now.
+    pub(crate) fn not_reached(&self, part: Part, reason: &str) {
+        let detail = format!("{NOT_REACHED}: {reason}");
+        let is_news = {
+            let mut problems = self.problems.lock();
+            let awaited =
+                problems.iter_mut().find(|problem| problem.part == part && problem.kind == "starting");
+            awaited
+                .is_some_and(|problem| std::mem::replace(&mut problem.detail, detail.clone()) == NOT_REACHED)
+        };
+        if is_news {
+            warn!("{part} {detail}; messages wait in the broker, trying again until it works");
+        }
     }
 
     /// Whether nothing is known of the part yet.
@@ -125,7 +143,11 @@ impl Status {
 
     /// The part answered for the first time, unless more is known of it by now.
     pub(crate) fn reached(&self, part: Part) {
-        self.problems.lock().retain(|problem| problem.part != part || problem.kind != "starting");
+        let awaited = |problem: &mut Problem| problem.part == part && problem.kind == "starting";
+        let solved = self.problems.lock().extract_if(.., awaited).next();
+        if solved.is_some_and(|problem| problem.detail != NOT_REACHED) {
+            info!("{part} is reached");
+        }
     }
 
     /// The part works.
@@ -158,6 +180,27 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+
+    #[test]
+    fn why_a_part_was_not_reached_is_known_until_it_is() {
+        let start = crate::clock::now();
+        let status = Status::starting(start);
+        status.working(Part::Broker, start);
+        status.awaiting(Part::Sink, start);
+        assert_eq!(status.readiness(start).problems, ["the sink has not been reached yet (for 0 s)"]);
+        for reason in ["refused", "refused again"] {
+            status.not_reached(Part::Sink, reason);
+            let expected = format!("the sink has not been reached yet: {reason} (for 0 s)");
+            assert_eq!(status.readiness(start).problems, [expected]);
+        }
+        assert!(status.is_awaited(Part::Sink));
+        status.reached(Part::Sink);
+        assert!(status.readiness(start).is_ready());
+        // What is known from a write is not overwritten.
+        status.failing(Part::Sink, "credentials", Severity::NeedsAttention, "refuses the token", start);
+        status.not_reached(Part::Sink, "refused");
+        assert_eq!(status.readiness(start).problems, ["the sink refuses the token (for 0 s)"]);
+    }
 
     #[test]
     fn problems_come_and_go() {

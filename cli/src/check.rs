@@ -13,7 +13,13 @@ use gaugeline_broker::{
     tls,
 };
 
-use crate::{bridge, clock, failure::Failure, files, output::say, process, reach};
+use crate::{
+    bridge, clock,
+    failure::Failure,
+    files,
+    output::{counted, say},
+    process, reach,
+};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -109,8 +115,8 @@ fn describe_broker(loaded: &Loaded) -> Result<String, Failure> {
 
 fn describe(realm: &Realm) -> String {
     let users = match &realm.passwords {
-        _ if realm.scram.is_some() => format!("{} users", realm.users()),
-        Some(passwords) => format!("{} users", passwords.len()),
+        _ if realm.scram.is_some() => counted(realm.users(), "user"),
+        Some(passwords) => counted(passwords.len(), "user"),
         None => "no password file".to_owned(),
     };
     let rights = if realm.acl.is_some() { "rights from the ACL file" } else { "every right for everybody" };
@@ -126,7 +132,7 @@ fn check_bridge(path: &Path) -> Result<String, Failure> {
         SinkConfig::Files(files) => format!("files in {}", files.directory.display()),
         SinkConfig::Influx(influx) => format!("InfluxDB at {}", influx.url),
     };
-    Ok(format!("bridge from {} to {sink}; {} rules", config.mqtt.url, config.rules.len()))
+    Ok(format!("bridge from {} to {sink}; {}", config.mqtt.url, counted(config.rules.len(), "rule")))
 }
 
 /// The failure to read the configuration of the broker or the bridge, or that the file is that of the other one.

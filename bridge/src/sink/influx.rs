@@ -88,11 +88,17 @@ impl InfluxSink {
         }
     }
 
-    pub(crate) async fn is_reachable(&self) -> bool {
+    /// # Errors
+    /// Why it is not, as the end of a sentence.
+    pub(crate) async fn reach(&self) -> Result<(), String> {
+        let url = self.config.url.as_str().trim_end_matches('/');
         match self.client.get(self.ping_url.clone()).send().await {
+            Ok(response) if response.status().is_server_error() => {
+                Err(format!("InfluxDB at {url} answers with status {}", response.status()))
+            }
             // v3 may want a token for this: an answer all the same.
-            Ok(response) => !response.status().is_server_error(),
-            Err(_) => false,
+            Ok(_) => Ok(()),
+            Err(error) => Err(format!("InfluxDB at {url} {}", unreachable_because(&error))),
         }
     }
 
@@ -227,6 +233,11 @@ async fn read_bounded(mut response: Response) -> Result<Vec<u8>, reqwest::Error>
 
 /// No answer. A server that takes the connection and breaks off may do so because of a line.
 fn failed(error: &reqwest::Error) -> Verdict {
+    let suspicious = !error.is_connect() && !error.is_timeout();
+    Verdict::Transient(Transient { detail: unreachable_because(error), retry_after: None, suspicious })
+}
+
+fn unreachable_because(error: &reqwest::Error) -> String {
     let mut detail = String::from("cannot be reached");
     if error.is_timeout() {
         detail = String::from("does not answer in time");
@@ -237,6 +248,5 @@ fn failed(error: &reqwest::Error) -> Verdict {
         detail.push_str(&cause.to_string());
         source = cause.source();
     }
-    let suspicious = !error.is_connect() && !error.is_timeout();
-    Verdict::Transient(Transient { detail, retry_after: None, suspicious })
+    detail
 }

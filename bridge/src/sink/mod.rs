@@ -67,10 +67,13 @@ impl Sink {
     }
 
     /// Whether the server answers at all.
-    pub(crate) async fn is_reachable(&self) -> bool {
+    ///
+    /// # Errors
+    /// Why it does not, as the end of a sentence.
+    pub(crate) async fn reach(&self) -> Result<(), String> {
         match self {
-            Self::Files(_) => true,
-            Self::Influx(influx) => influx.is_reachable().await,
+            Self::Files(_) => Ok(()),
+            Self::Influx(influx) => influx.reach().await,
         }
     }
 

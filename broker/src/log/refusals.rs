@@ -27,10 +27,10 @@ use crate::{
 const WINDOW_FIRST: Duration = Duration::from_secs(10);
 /// The longest time between two lines about the same: a device that is set up wrongly is not forgotten.
 const WINDOW_MAX: Duration = Duration::from_secs(600);
-/// How many clients of one address are told apart: a gateway with a few of them, but not names that are made up.
-const CLIENTS_PER_ADDRESS_MAX: u32 = 10;
+/// How many clients of one address are told apart: those behind a gateway, but not names that are made up without end.
+const CLIENTS_PER_ADDRESS_MAX: u32 = 50;
 /// How many are told apart in all: at worst so many lines, and as many sums, every ten seconds.
-const ENTRIES_MAX: usize = 256;
+const ENTRIES_MAX: usize = 1024;
 
 /// What a connected client was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -12,7 +12,10 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use self::{request::Answer, target::Target};
-use crate::{failure::Failure, output::say};
+use crate::{
+    failure::Failure,
+    output::{counted, say},
+};
 
 pub(crate) use clients::Arguments as ClientsArguments;
 pub(crate) use forget::Arguments as ForgetArguments;
@@ -87,7 +90,8 @@ pub(crate) fn reload(arguments: &ReloadArguments) -> Result<(), Failure> {
     let target = Target::find(&arguments.target)?;
     match target.call("POST", "/reload", RELOAD_TIME_MAX)?.json()? {
         Reloaded::Done { users, disconnected, at_next_start } => {
-            say(format_args!("reloaded: {users} users, {disconnected} clients disconnected"));
+            let (users, clients) = (counted(users, "user"), counted(disconnected, "client"));
+            say(format_args!("reloaded: {users}, {clients} disconnected"));
             for change in at_next_start {
                 say(format_args!("takes effect at the next start: {change}"));
             }

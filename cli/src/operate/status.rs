@@ -5,7 +5,11 @@ use std::{collections::BTreeMap, time::UNIX_EPOCH};
 use serde::Deserialize;
 
 use super::{ANSWER_TIME_MAX, Target, target};
-use crate::{clock, failure::Failure, output::say};
+use crate::{
+    clock,
+    failure::Failure,
+    output::{counted, say},
+};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -141,7 +145,8 @@ pub(super) fn lines(status: &Status, now: u64) -> Vec<String> {
     }
     let Sessions { online, offline, subscriptions } = &status.sessions;
     lines.push(format!("connections    {}", status.connections));
-    lines.push(format!("sessions       {online} connected, {offline} away, {subscriptions} subscriptions"));
+    let subscriptions = counted(usize::try_from(*subscriptions).unwrap_or_default(), "subscription");
+    lines.push(format!("sessions       {online} connected, {offline} away, {subscriptions}"));
     for (name, Amount { messages, bytes }) in [("queued  ", &status.queued), ("retained", &status.retained)] {
         lines.push(format!("{name}       {messages} messages, {bytes} bytes"));
     }

@@ -143,9 +143,9 @@ fn renew_list(authority: &Authority, days: Option<u32>, now: SystemTime) -> Resu
     };
     revocation::save(authority, &list, now, end)?;
     Ok(format!(
-        "  renewed  {}\n{} revoked certificates; to be renewed before {}.",
+        "  renewed  {}\n{}; to be renewed before {}.",
         authority.path(REVOCATION_LIST).display(),
-        list.revoked.len(),
+        crate::output::counted(list.revoked.len(), "revoked certificate"),
         super::index::timestamp(end)?
     ))
 }

@@ -91,7 +91,8 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<(), Failure> {
     match refusals {
         None => Ok(()),
         Some(Refusals { reason, count }) => Err(Failure::refused(format!(
-            "refused: {reason}: {count} message(s) to {} of user {}",
+            "refused: {reason}: {} to {} of user {}",
+            crate::output::counted(usize::try_from(count).unwrap_or(usize::MAX), "message"),
             model.topic,
             target.connect.user_name.as_deref().unwrap_or("(none)"),
         ))),

@@ -24,6 +24,8 @@ pub(super) struct Banner<'a> {
     pub(super) admin: Option<SocketAddr>,
     /// Where the data goes.
     pub(super) data: Data,
+    /// Why it does not go there yet, one sentence each.
+    pub(super) problems: &'a [String],
 }
 
 /// Where the data goes, for people.
@@ -39,7 +41,13 @@ pub(super) enum Data {
 
 impl fmt::Display for Banner<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "\ngaugeline is ready.\n")?;
+        if self.problems.is_empty() {
+            writeln!(f, "\ngaugeline is ready.\n")?;
+        } else {
+            writeln!(f, "\ngaugeline takes messages, but they wait in the broker:\n")?;
+            self.problems.iter().try_for_each(|problem| writeln!(f, "  {problem}"))?;
+            writeln!(f)?;
+        }
         for bound in self.bound {
             // Longer names push their address to the right.
             writeln!(f, "  {:17} {}", bound.kind(), reach(bound.address))?;
@@ -138,8 +146,18 @@ mod tests {
                 port: 8086,
                 database: "t".to_owned(),
             },
+            problems: &[],
         };
+        let problems = ["the sink is away".to_owned()];
+        let waiting = Banner { problems: &problems, data: Data::Server("s".to_owned()), ..banner };
+        let text = waiting.to_string();
+        assert!(
+            text.contains("takes messages, but they wait in the broker:\n\n  the sink is away\n"),
+            "{text}"
+        );
+        assert!(!text.contains("ready."), "{text}");
         let text = banner.to_string();
+        assert!(text.contains("gaugeline is ready."), "{text}");
         for part in [
             "port 4711 on every address",
             "MQTT in WebSockets over TLS port 8884",

@@ -176,10 +176,10 @@ async fn serve(
     };
     tokio::select! {
         () = async {
-            until_ready(&bridge, demo.as_ref()).await;
+            let problems = until_ready(&bridge, demo.as_ref()).await;
             let program = program();
             let (bound, admin) = (broker.bound(), broker.admin_address());
-            say(Banner { program: &program, directory, bound: &bound, admin, data });
+            say(Banner { program: &program, directory, bound: &bound, admin, data, problems: &problems });
             watch(&monitor, &bridge, demo.as_ref()).await;
         } => {}
         () = shutdown.requested() => {}
@@ -201,17 +201,16 @@ fn start_failure(error: StartError, config: &BrokerConfig) -> Failure {
     Failure::failed(format!("{error}\nFor this run you can choose another port with `{option} PORT`."))
 }
 
-/// Waits until data can flow; says what is missing if that takes long. Then the bridge goes on trying.
-async fn until_ready(bridge: &LiveBridge, demo: Option<&Demo>) {
+/// Waits until data can flow; returns what is missing if that takes long. Then the bridge goes on trying.
+async fn until_ready(bridge: &LiveBridge, demo: Option<&Demo>) -> Vec<String> {
     let ready = async {
         while !bridge.readiness().is_ready() || demo.is_some_and(|demo| !demo.is_online()) {
             sleep(READY_INTERVAL).await;
         }
     };
-    if timeout(READY_PATIENCE, ready).await.is_err() {
-        for problem in bridge.readiness().problems {
-            say(format_args!("  waiting  {problem}"));
-        }
+    match timeout(READY_PATIENCE, ready).await {
+        Ok(()) => Vec::new(),
+        Err(_) => bridge.readiness().problems,
     }
 }
 
