@@ -58,31 +58,25 @@ impl Candidate {
     /// Reads and checks all files, in a state in which none of them changed while they were read. `patient`: not while one
     /// of them looks half-written. Blocks.
     pub(super) fn read(subject: &Subject, patient: bool) -> Reading {
-        let paths = subject.started.watched();
-        if patient && !all_settled(&paths) {
-            return Reading::Unsettled;
-        }
-        let read = Self::read_unchanging(subject, paths);
-        let paths = read.as_ref().map_or_else(|_| subject.started.watched(), |read| read.config.watched());
-        match read {
-            _ if patient && !all_settled(&paths) => Reading::Unsettled,
-            Ok(candidate) => Reading::Read(Box::new(candidate)),
-            Err(error) => Reading::Refused(error),
-        }
-    }
-
-    fn read_unchanging(subject: &Subject, mut paths: Vec<PathBuf>) -> Result<Self, ReloadError> {
+        let mut paths = subject.started.watched();
         let mut reads = 0;
         loop {
             reads += 1;
             let watch = FileWatch::new(paths.clone());
             let before = digest(&paths);
+            // Between the two looks at the content, so that it is this content which is whole, and not what follows it.
+            if patient && !all_settled(&paths) {
+                return Reading::Unsettled;
+            }
             let read = Self::read_once(subject, watch, before);
             let others = read.as_ref().ok().map(|candidate| candidate.config.watched());
-            let is_settled =
+            let is_unchanged =
                 others.as_ref().is_none_or(|others| *others == paths) && digest(&paths) == before;
-            if is_settled || reads >= READS_MAX {
-                return read;
+            if is_unchanged || reads >= READS_MAX {
+                return match read {
+                    Ok(candidate) => Reading::Read(Box::new(candidate)),
+                    Err(error) => Reading::Refused(error),
+                };
             }
             paths = others.unwrap_or(paths);
         }

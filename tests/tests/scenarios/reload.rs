@@ -25,6 +25,8 @@ use rumqttc::{Event, Incoming, QoS};
 /// Every second one is a mistake.
 const CHANGES: usize = 2_000;
 const PUBLISHERS: usize = 3;
+/// How far the publishers together may be ahead of the subscriber, which would lose messages if its queue were full.
+const AHEAD_MAX: u64 = 20_000;
 /// Messages that a publisher has on their way: enough to keep the broker busy beside the compilers of other tests.
 const WINDOW: u64 = 20;
 
@@ -103,10 +105,15 @@ fn replace(home: &Home, way: Way, name: &str, text: &str, change: usize) {
     }
 }
 
-/// Publishes numbers until it is told to stop; returns how many were acknowledged.
-fn publisher(home: &Home, number: usize, stop: &Arc<AtomicBool>) -> JoinHandle<u64> {
+/// Publishes numbers until it is told to stop; returns how many were acknowledged. `received`: how far the subscriber is.
+fn publisher(
+    home: &Home,
+    number: usize,
+    stop: &Arc<AtomicBool>,
+    received: &Arc<AtomicU64>,
+) -> JoinHandle<u64> {
     let (client, mut connection) = client_v3(home, "sensor", &format!("publisher-{number}"));
-    let stop = Arc::clone(stop);
+    let (stop, received) = (Arc::clone(stop), Arc::clone(received));
     thread::spawn(move || {
         let (mut sent, mut acknowledged) = (0, 0);
         let send = |sent: &mut u64| {
@@ -119,6 +126,11 @@ fn publisher(home: &Home, number: usize, stop: &Arc<AtomicBool>) -> JoinHandle<u
                 Event::Incoming(Incoming::ConnAck(_)) => (0..WINDOW).for_each(|_| send(&mut sent)),
                 Event::Incoming(Incoming::PubAck(_)) => {
                     acknowledged += 1;
+                    wait::until("the subscriber to catch up", || {
+                        let all_of_them = acknowledged * PUBLISHERS as u64;
+                        let is_near = received.load(Ordering::Relaxed) + AHEAD_MAX >= all_of_them;
+                        (is_near || stop.load(Ordering::Relaxed)).then_some(())
+                    });
                     if !stop.load(Ordering::Relaxed) {
                         send(&mut sent);
                     } else if acknowledged == sent {
@@ -192,7 +204,8 @@ fn thousands_of_changes_under_load_lose_no_message_and_no_connection() {
     let (stop, expected, count) = (Arc::default(), Arc::default(), Arc::default());
     let subscriber = subscriber(&home, &expected, &count);
     wait::until("the subscription", || (home.metric("gaugeline_subscriptions", "") == 1.0).then_some(()));
-    let publishers = (0..PUBLISHERS).map(|number| publisher(&home, number, &stop)).collect::<Vec<_>>();
+    let publishers =
+        (0..PUBLISHERS).map(|number| publisher(&home, number, &stop, &count)).collect::<Vec<_>>();
     change_files(&home, &broker);
     stop.store(true, Ordering::Relaxed);
     let sent = publishers.into_iter().map(|publisher| publisher.join().unwrap()).collect::<Vec<_>>();
