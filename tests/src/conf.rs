@@ -1,6 +1,13 @@
 //! The same mosquitto.conf at gaugeline and at a real mosquitto.
 
-use std::{fs, net::TcpStream, path::PathBuf, process::Command};
+use std::{
+    fs,
+    io::{ErrorKind, Read as _},
+    net::TcpStream,
+    path::PathBuf,
+    process::Command,
+    time::Duration,
+};
 
 use tempfile::TempDir;
 
@@ -10,6 +17,9 @@ use crate::{
     reference::Reference,
     wait,
 };
+
+/// Within this time after it listens a mosquitto has ended if it does not like its files.
+const ENDS_WITHIN: Duration = Duration::from_secs(1);
 
 /// Who reads the file.
 #[derive(Debug, Clone, Copy)]
@@ -86,16 +96,23 @@ impl Conf {
         };
         // 2.1 could be asked with --test-config, but does not open any of the files then.
         let mut process = Process::start("mosquitto", &mut self.command(&["-v"]));
-        let listens = || TcpStream::connect(("127.0.0.1", self.ports[0])).is_ok();
         let taken = wait::until("mosquitto to start or to end", || match process.status() {
             Some(_) => Some(false),
-            // It may log or listen somewhere else. It listens when it has read all files.
+            // It may log or listen somewhere else.
             None => {
                 let runs = || !process.log_lines(&["mosquitto version ", " running"]).is_empty();
-                (listens() || runs()).then_some(true)
+                (runs() || self.keeps_connections()).then_some(true)
             }
         });
         if taken { Ok(()) } else { Err(process.wait().stderr) }
+    }
+
+    /// Whether a connection is open for a while: a mosquitto listens before it reads certificates, and ends if they are wrong.
+    fn keeps_connections(&self) -> bool {
+        let Ok(mut stream) = TcpStream::connect(("127.0.0.1", self.ports[0])) else { return false };
+        stream.set_read_timeout(Some(ENDS_WITHIN)).unwrap();
+        let waits = [ErrorKind::WouldBlock, ErrorKind::TimedOut];
+        stream.read(&mut [0]).is_err_and(|error| waits.contains(&error.kind()))
     }
 
     /// Runs the reader with these options until it ends.

@@ -43,22 +43,22 @@ async fn forbidden_messages_are_summed_up(version: Version) {
 async fn failed_logins_are_summed_up(version: Version) {
     let log = Log::capture();
     let server = Setup::new().users(&[("user", "right")]).start().await;
-    for number in 0..30 {
+    for number in 0..70 {
         let guess = by(clean(version, &format!("client {number}")), "user", "wrong");
         assert_eq!(Client::try_connect(&server, &guess).await.1.reason, ReasonCode::NotAuthorized);
     }
-    assert_eq!(server.refused(RefusalReason::NotAuthorized), 30);
-    // Ten clients by name, and the first of the others.
-    assert_eq!(log.warnings().len(), 11);
+    assert_eq!(server.refused(RefusalReason::NotAuthorized), 70);
+    // Fifty clients by name, and the first of the others.
+    assert_eq!(log.warnings().len(), 51);
     // Who does nothing wrong is not hidden behind them.
     let mut known = Client::connect(&server, &by(clean(version, "known"), "user", "right")).await;
     known.subscribe("#", QoS::AtMostOnce).await;
     let (broker, _files) = server.into_broker();
     broker.shutdown(Duration::from_secs(1)).await;
     let lines = log.warnings();
-    assert_eq!(lines.len(), 12);
+    assert_eq!(lines.len(), 52);
     let (begin, end) = ("connection refused, and 19 more in the last ", " s, at last: wrong password");
-    assert!(lines[11].message.starts_with(begin) && lines[11].message.ends_with(end), "{lines:?}");
+    assert!(lines[51].message.starts_with(begin) && lines[51].message.ends_with(end), "{lines:?}");
 }
 
 async fn long_names_are_cut(version: Version) {
